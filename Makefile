@@ -1,0 +1,130 @@
+# Every target sets itself up on a fresh machine (Python >= 3.11, Node >= 20, git, make) and is quick when there is
+# nothing to do. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --jobs=2   # npm and pip do not wait for each other
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DONE   := $(VENV)/.done
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --prefer-binary --constraint constraints.txt
+DIR    ?= work
+
+FRONT_END := $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null) \
+             labextension/package.json labextension/tsconfig.json
+BUNDLE    := aidp_ext/labextension/package.json
+AIDP      := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/aidp
+
+.PHONY: help lab hub doctor test check fix bench docs dist clean lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+lab: $(DONE)/lab ## JupyterLab for one person, in the folder DIR (work)
+	@$(AIDP) lab $(DIR)
+
+hub: $(DONE)/hub ## JupyterHub for a team, on port 8000
+	@$(AIDP) hub
+
+doctor: $(DONE)/hub ## what is here, what is missing, and the next step
+	@$(AIDP) doctor
+
+test: $(DONE)/test $(DONE)/hub $(DONE)/browser ## all tests, in a real browser too
+	@cd labextension && npm run --silent test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+check: $(DONE)/dev $(DONE)/hub ## lint and types, nothing is changed
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@cd labextension && npm run --silent lint:check && npx --no-install tsc --noEmit
+
+fix: $(DONE)/dev ## what the linters can mend by themselves
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@cd labextension && npm run --silent lint
+
+bench: $(DONE)/test ## the router beside LiteLLM, in one run; results in bench/results
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench $(ARGS)
+
+docs: $(DONE)/docs ## the documentation, in docs/_build/html; warnings are errors
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+dist: $(DONE)/build ## wheel and sdist, in dist/
+	@rm -rf dist aidp_ext/labextension
+	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build:prod
+	@$(BIN)/python -m build --outdir dist .
+	@ls -l dist
+
+clean: ## everything that was built, installed or measured here; not your work
+	rm -rf $(VENV) .bench-venv dist docs/_build bench/results aidp_ext/labextension \
+	  labextension/lib labextension/node_modules hub_config/proxy/node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+lock: $(DONE)/test $(DONE)/dev $(DONE)/docs $(DONE)/build ## pin what is installed now
+	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '^aidp' > constraints.txt
+
+# --- set-up: each step leaves a mark, and is taken again when what it depends on has changed ---
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "aidp: no_python: Python 3.11 or newer is needed: https://www.python.org/downloads/" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aidp: no_python: $(PYTHON) is older than 3.11; name another: make PYTHON=python3.12 …" >&2; exit 2; }
+	@command -v npm >/dev/null || { echo "aidp: no_node: Node 20 or newer with npm is needed: https://nodejs.org/" >&2; exit 2; }
+	@echo "Setting up: Python packages …"
+	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(DONE)
+
+# What builds the front end; Lab comes with it anyway.
+$(DONE)/tools: constraints.txt | $(BIN)/python
+	@$(PIP) "jupyter-builder>=1.2,<2" "hatchling>=1.27" "hatch-jupyter-builder>=0.9" editables
+	@touch $@
+
+$(DONE)/npm: labextension/package-lock.json | $(BIN)/python
+	@echo "Setting up: front end packages …"
+	@cd labextension && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(BUNDLE): $(FRONT_END) $(DONE)/npm $(DONE)/tools
+	@echo "Setting up: building the front end …"
+	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build:prod >/dev/null
+	@touch $@
+
+# No build isolation: the tools are there, and the bundle is ours. The link lets Lab see each rebuilt bundle.
+define install
+	@$(PIP) --no-build-isolation --editable ".[$(1)]"
+	@mkdir -p $(VENV)/share/jupyter/labextensions
+	@rm -rf $(VENV)/share/jupyter/labextensions/aidp-ext
+	@ln -s $(CURDIR)/aidp_ext/labextension $(VENV)/share/jupyter/labextensions/aidp-ext
+	@touch $@
+endef
+
+$(DONE)/lab: pyproject.toml constraints.txt jupyter-config/server-config/aidp_ext.json $(BUNDLE)
+	$(call install,lab)
+
+$(DONE)/hub: $(DONE)/lab hub_config/proxy/package-lock.json
+	$(call install,lab$(comma)hub)
+	@cd hub_config/proxy && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(DONE)/test: $(DONE)/hub
+	$(call install,test)
+
+$(DONE)/dev: $(DONE)/hub
+	$(call install,dev)
+
+$(DONE)/docs: $(DONE)/lab
+	$(call install,docs)
+
+$(DONE)/build: | $(BIN)/python
+	@$(PIP) "build>=1.2"
+	@touch $@
+
+$(DONE)/browser: $(DONE)/test
+	@$(BIN)/python tests/support/browser.py
+	@touch $@
+
+comma := ,

@@ -1,0 +1,1 @@
+"""The AI router: one governed, OpenAI-compatible way to every model, local or in the cloud."""

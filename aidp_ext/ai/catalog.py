@@ -1,0 +1,121 @@
+"""What every provider offers at present: asked in parallel, kept for a while, asked again when somebody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from aidp_ext.ai.models import Locality, Mode, Offer, ProviderStatus, State
+from aidp_ext.ai.providers.base import Provider
+from aidp_ext.core.errors import AidpError, UpstreamUnreachable
+
+log = logging.getLogger("aidp")
+
+FRESH_S = 60.0
+FRESH_WHEN_DOWN_S = 5.0
+RETRY_S = 2.0  # how often a provider that is down is asked again when a request has nowhere else to go
+
+_CLOSED = {
+    Mode.OFFLINE: "Not contacted: the mode is Offline.",
+    Mode.LOCAL: "Not contacted: the mode is Local.",
+}
+
+
+class Catalog:
+    """The offers of all providers. Cloud providers are not even asked while the mode closes the cloud."""
+
+    def __init__(self, providers: Iterable[Provider], clock: Callable[[], float] = time.monotonic) -> None:
+        self.providers = {provider.name: provider for provider in providers}
+        self._clock = clock
+        self._found: dict[str, tuple[float, ProviderStatus]] = {}
+        self._probes: dict[str, asyncio.Task[ProviderStatus]] = {}
+
+    async def close(self) -> None:
+        """End the probes that are under way."""
+        probes = list(self._probes.values())
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
+
+    async def statuses(
+        self, mode: Mode, max_age_s: Callable[[State], float] | None = None
+    ) -> tuple[ProviderStatus, ...]:
+        """Return every provider's status, one per provider.
+
+        What is known is returned at once, and refreshed behind the caller's back where it is old. What is not known
+        yet is waited for, and so is what is older than ``max_age_s(state)`` seconds.
+        """
+        return tuple(await asyncio.gather(*(self._status(p, mode, max_age_s) for p in self.providers.values())))
+
+    async def offers(self, mode: Mode, *, retry: bool = False) -> tuple[Offer, ...]:
+        """Return the offers of all providers that answer; ``retry`` asks those that were down again first."""
+        return tuple(o for status in await self.statuses(mode, _retry if retry else None) for o in status.offers)
+
+    def doubt(self, provider: str) -> None:
+        """Let the provider be asked again on the next occasion: a call to it has just failed."""
+        self._found.pop(provider, None)
+
+    async def _status(
+        self, provider: Provider, mode: Mode, max_age_s: Callable[[State], float] | None
+    ) -> ProviderStatus:
+        if provider.locality is Locality.CLOUD and mode in _CLOSED:
+            return _blank(provider, State.DISABLED, _CLOSED[mode])
+        known = self._found.get(provider.name)
+        if known is None:
+            return await asyncio.shield(self._probe(provider))
+        asked_at, status = known
+        age_s = self._clock() - asked_at
+        if max_age_s is not None and age_s >= max_age_s(status.state):
+            return await asyncio.shield(self._probe(provider))
+        if age_s > (FRESH_S if status.state is State.READY else FRESH_WHEN_DOWN_S):
+            self._probe(provider)
+        return status
+
+    def _probe(self, provider: Provider) -> asyncio.Task[ProviderStatus]:
+        """Return the probe of a provider, the one that is under way if there is one."""
+        probe = self._probes.get(provider.name)
+        if probe is None:
+            probe = asyncio.create_task(self._ask(provider), name=f"aidp probe {provider.name}")
+            self._probes[provider.name] = probe
+            probe.add_done_callback(lambda _: self._probes.pop(provider.name, None))
+        return probe
+
+    async def _ask(self, provider: Provider) -> ProviderStatus:
+        try:
+            offers = await provider.offers()
+        except UpstreamUnreachable as error:
+            step = error.next_step or provider.next_step
+            status = replace(_blank(provider, State.UNREACHABLE, error.message), next_step=step)
+        except AidpError as error:
+            status = replace(_blank(provider, State.ERROR, error.message), next_step=error.next_step)
+        except Exception:
+            # A server may answer anything; one odd provider must not take the others along.
+            log.exception("asking %s for its models failed", provider.label)
+            status = _blank(provider, State.ERROR, f"{provider.label} answered in a way that aidp does not understand.")
+        else:
+            count = f"{len(offers)} model{'s' * (len(offers) != 1)}"
+            status = replace(
+                _blank(provider, State.READY, count), offers=offers, next_step=None if offers else provider.next_step
+            )
+        self._found[provider.name] = (self._clock(), status)
+        return status
+
+
+def _retry(state: State) -> float:
+    return float("inf") if state is State.READY else RETRY_S
+
+
+def _blank(provider: Provider, state: State, message: str) -> ProviderStatus:
+    return ProviderStatus(
+        name=provider.name,
+        label=provider.label,
+        url=provider.url,
+        locality=provider.locality,
+        state=state,
+        message=message,
+        checked_at=datetime.now(UTC) if state is not State.DISABLED else None,
+    )

@@ -1,0 +1,249 @@
+"""The AI router's settings: traits, with the environment variables that users know as their defaults.
+
+Set them in ``jupyter_server_config.py`` (``c.AiConfig.mode = "local"``), on the command line
+(``--AiConfig.mode=local``), or through the environment and ``.env``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from traitlets import Bool, Float, Int, List, Unicode, UseEnum, default
+from traitlets.config import Configurable
+
+from aidp_ext.ai.models import Budget, Locality, Mode, Policy
+from aidp_ext.core.errors import StorageError
+
+log = logging.getLogger("aidp")
+
+
+class AiConfig(Configurable):
+    """What the router knows of the world outside."""
+
+    mode = UseEnum(
+        Mode,
+        help="hybrid, local, offline or cloud. What a user chooses in Lab is kept and comes before this."
+        " Environment: AIDP_AI_MODE.",
+    ).tag(config=True)
+
+    openai_api_key = Unicode(help="Key for OpenAI's API. Environment: OPENAI_API_KEY.").tag(config=True)
+    openai_base_url = Unicode(
+        help="OpenAI's API, or one that speaks like it and takes openai_api_key. Environment: OPENAI_BASE_URL."
+    ).tag(config=True)
+    anthropic_api_key = Unicode(help="Key for Anthropic's API. Environment: ANTHROPIC_API_KEY.").tag(config=True)
+    anthropic_base_url = Unicode(help="Anthropic's API. Environment: ANTHROPIC_BASE_URL.").tag(config=True)
+    gemini_api_key = Unicode(help="Key for Google's Gemini API. Environment: GEMINI_API_KEY.").tag(config=True)
+    gemini_base_url = Unicode(help="Gemini's API. Environment: GEMINI_BASE_URL.").tag(config=True)
+
+    ollama_host = Unicode(help="Where Ollama listens. Environment: OLLAMA_HOST, in Ollama's own forms.").tag(
+        config=True
+    )
+    local_openai_base_url = Unicode(
+        help="A model server of your own that speaks OpenAI's API (llama.cpp, vLLM, TensorRT-LLM),"
+        " such as http://127.0.0.1:8080/v1. Environment: LOCAL_OPENAI_BASE_URL."
+    ).tag(config=True)
+    local_openai_api_key = Unicode(help="Its key, if it wants one. Environment: LOCAL_OPENAI_API_KEY.").tag(config=True)
+    allow_local_models = Bool(
+        help="Whether local models may be used at all. Environment: ALLOW_LOCAL_MODELS (0 or 1)."
+    ).tag(config=True)
+    local_hosts = List(
+        Unicode(),
+        help="Further hosts that count as local: your own machines under public names. Loopback, private addresses,"
+        " single-label names and names below .local, .internal, .lan and .home.arpa do already.",
+    ).tag(config=True)
+
+    gateway_url = Unicode(
+        help="The team's gateway, as the hub tells its users' servers. Environment: AIDP_SERVICE_URL."
+    ).tag(config=True)
+    gateway_token = Unicode(help="The token for it. Environment: JUPYTERHUB_API_TOKEN.").tag(config=True)
+
+    monthly_budget_usd = Float(
+        None,
+        allow_none=True,
+        min=0,
+        help="Dollars a month for cloud models; 0 forbids them. Environment: AIDP_AI_MONTHLY_BUDGET_USD.",
+    ).tag(config=True)
+    preferred_models = List(
+        Unicode(),
+        default_value=["claude-opus*", "claude-sonnet*", "gpt-5*", "gpt-4.1*", "gpt-4o*", "gemini-*-pro*"],
+        help="Patterns over model names, best first: which one answers where several may.",
+    ).tag(config=True)
+
+    connect_timeout_s = Float(5.0, min=0.1, help="Seconds to reach a model server.").tag(config=True)
+    read_timeout_s = Float(
+        120.0, min=0.1, help="Seconds of silence after which a model server counts as hung, first word included."
+    ).tag(config=True)
+    completion_timeout_s = Float(
+        20.0, min=0.1, help="The same for inline completion: what comes later, nobody waits for."
+    ).tag(config=True)
+    probe_timeout_s = Float(3.0, min=0.1, help="Seconds for asking a server which models it has.").tag(config=True)
+    max_prompt_bytes = Int(
+        32 * 1024 * 1024, min=1024, help="Largest request body, in bytes; larger ones are refused at once."
+    ).tag(config=True)
+
+    @default("mode")
+    def _default_mode(self) -> Mode:
+        given = os.environ.get("AIDP_AI_MODE", "").strip().lower()
+        if given and given not in set(Mode):
+            # The strictest one: a typo must not open what the user wanted closed.
+            log.error("AIDP_AI_MODE=%r is none of %s: taking offline", given, ", ".join(Mode))
+            return Mode.OFFLINE
+        return Mode(given or "hybrid")
+
+    @default("openai_api_key")
+    def _default_openai_api_key(self) -> str:
+        return _env("OPENAI_API_KEY")
+
+    @default("openai_base_url")
+    def _default_openai_base_url(self) -> str:
+        return _env("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+
+    @default("anthropic_api_key")
+    def _default_anthropic_api_key(self) -> str:
+        return _env("ANTHROPIC_API_KEY")
+
+    @default("anthropic_base_url")
+    def _default_anthropic_base_url(self) -> str:
+        return _env("ANTHROPIC_BASE_URL") or "https://api.anthropic.com"
+
+    @default("gemini_api_key")
+    def _default_gemini_api_key(self) -> str:
+        return _env("GEMINI_API_KEY")
+
+    @default("gemini_base_url")
+    def _default_gemini_base_url(self) -> str:
+        return _env("GEMINI_BASE_URL") or "https://generativelanguage.googleapis.com"
+
+    @default("ollama_host")
+    def _default_ollama_host(self) -> str:
+        return _env("OLLAMA_HOST")
+
+    @default("local_openai_base_url")
+    def _default_local_openai_base_url(self) -> str:
+        return _env("LOCAL_OPENAI_BASE_URL")
+
+    @default("local_openai_api_key")
+    def _default_local_openai_api_key(self) -> str:
+        return _env("LOCAL_OPENAI_API_KEY")
+
+    @default("allow_local_models")
+    def _default_allow_local_models(self) -> bool:
+        return _env("ALLOW_LOCAL_MODELS").lower() not in ("0", "false", "no", "off")
+
+    @default("gateway_url")
+    def _default_gateway_url(self) -> str:
+        return _env("AIDP_SERVICE_URL")
+
+    @default("gateway_token")
+    def _default_gateway_token(self) -> str:
+        return _env("JUPYTERHUB_API_TOKEN")
+
+    @default("monthly_budget_usd")
+    def _default_monthly_budget_usd(self) -> float | None:
+        given = _env("AIDP_AI_MONTHLY_BUDGET_USD")
+        if not given:
+            return None
+        try:
+            amount = float(given)
+        except ValueError:
+            amount = -1.0
+        if not 0 <= amount < float("inf"):
+            log.error("AIDP_AI_MONTHLY_BUDGET_USD=%r is no amount: taking 0, so no cloud model is used", given)
+            return 0.0
+        return amount
+
+    @property
+    def budget(self) -> Budget:
+        """The limit; nothing is counted as spent, since this version keeps no ledger yet."""
+        return Budget(limit_usd=self.monthly_budget_usd)
+
+    def policy(self, mode: Mode) -> Policy:
+        """Return the rules for a mode."""
+        return Policy(mode=mode, allow_local=self.allow_local_models, preferred_models=tuple(self.preferred_models))
+
+    def locality_of(self, url: str) -> Locality:
+        """Return where a server at ``url`` stands. Unknown public names count as cloud: the careful side."""
+        try:
+            host = (urlsplit(url).hostname or "").rstrip(".")
+        except ValueError:
+            return Locality.CLOUD
+        return Locality.LOCAL if host in self.local_hosts or _is_local_host(host) else Locality.CLOUD
+
+
+def _is_local_host(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.split("%")[0])
+    except ValueError:
+        return bool(host) and (
+            "." not in host or host.endswith((".local", ".localhost", ".internal", ".lan", ".home.arpa"))
+        )
+    # "private" alone would include documentation and benchmarking networks; nothing of ours is there.
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
+def ollama_url(host: str) -> str:
+    """Return the base URL for what OLLAMA_HOST may hold: a host, ``host:port``, ``:port`` or a URL.
+
+    Source: Ollama's envconfig.Host. 0.0.0.0 is where a server listens; a client reaches it by loopback.
+    """
+    text = host.strip().strip("\"'").rstrip("/")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "http", text
+    port = {"http": "11434" if not separator else "80", "https": "443"}.get(scheme, "11434")
+    place, slash, path = rest.partition("/")
+    if place.startswith("["):
+        name, _, tail = place.partition("]")
+        name, given = f"{name}]", tail.lstrip(":")
+    elif place.count(":") > 1:
+        name, given = f"[{place}]", ""
+    else:
+        name, _, given = place.partition(":")
+    if name in ("", "0.0.0.0"):  # noqa: S104
+        name = "127.0.0.1"
+    elif name == "[::]":
+        name = "[::1]"
+    return f"{scheme}://{name}:{given if given.isdigit() else port}{slash}{path}"
+
+
+def _env(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+class ModeStore:
+    """Keeps the mode that a user chose over restarts, in one small file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Mode | None:
+        """Return the kept mode, or None where none is kept or the file cannot be understood."""
+        try:
+            kept: Any = msgspec.json.decode(self._path.read_bytes())
+            return Mode(kept["mode"])
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+            log.warning("%s cannot be read (%s): taking the configured mode", self._path.name, type(error).__name__)
+            return None
+
+    def write(self, mode: Mode) -> None:
+        """Keep a mode. Raises StorageError where the file cannot be written."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = self._path.with_suffix(f".{os.getpid()}")
+            fresh.write_bytes(msgspec.json.encode({"mode": mode}))
+            fresh.replace(self._path)  # at once: a reader never sees half a file
+        except OSError as error:
+            raise StorageError(
+                f"The mode holds until the server stops; it cannot be kept: {error.strerror}.",
+                next_step=f"Make {self._path.parent} writable.",
+            ) from error

@@ -1,0 +1,223 @@
+"""The values that the AI router's parts hand to each other. All frozen; none knows a service or a web framework."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class Task(StrEnum):
+    """What an answer is for; the ``X-AIDP-Task`` header."""
+
+    CHAT = "chat"
+    COMPLETE = "complete"
+    EXPLAIN = "explain"
+    FIX = "fix"
+    TESTS = "tests"
+    DOCS = "docs"
+    REFACTOR = "refactor"
+    REVIEW = "review"
+    COMMIT_MESSAGE = "commit-message"
+    AGENT = "agent"
+    EMBED = "embed"
+
+
+class Privacy(StrEnum):
+    """How far a request's text may travel; the ``X-AIDP-Privacy`` header."""
+
+    LOCAL = "local"
+    REDACT = "redact"
+    CLOUD = "cloud"
+
+
+class Mode(StrEnum):
+    """What the user, or the admin, allows the router."""
+
+    HYBRID = "hybrid"
+    LOCAL = "local"
+    OFFLINE = "offline"
+    CLOUD = "cloud"
+
+
+class Locality(StrEnum):
+    """Where a model runs. What a local server forwards elsewhere is cloud."""
+
+    LOCAL = "local"
+    CLOUD = "cloud"
+
+
+class Capability(StrEnum):
+    """What a model can do."""
+
+    CHAT = "chat"
+    COMPLETE = "complete"
+    FIM = "fim"
+    TOOLS = "tools"
+    VISION = "vision"
+    EMBED = "embed"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One model of one provider, as it can be had now."""
+
+    provider: str
+    model: str
+    locality: Locality
+    capabilities: frozenset[Capability]
+    label: str = ""  # short name for people; the model's id where empty
+    context_length: int | None = None  # tokens
+    parameters_b: float | None = None  # size in 10⁹ parameters
+    loaded: bool | None = None  # in memory now; None where the server does not say
+
+    @property
+    def route(self) -> str:
+        """The name to ask for it by: ``<provider>/<model>``."""
+        return f"{self.provider}/{self.model}"
+
+    @property
+    def display(self) -> str:
+        """The name to show."""
+        return self.label or self.model
+
+
+@dataclass(frozen=True)
+class RouteRequest:
+    """What the policy needs to know of a request; never its text."""
+
+    task: Task = Task.CHAT
+    model: str = "auto"
+    privacy: Privacy | None = None
+    needs: frozenset[Capability] = frozenset({Capability.CHAT})
+    prompt_tokens: int = 0  # estimated
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The money of this month: what is allowed (None: no limit) and what is spent, in US dollars."""
+
+    limit_usd: float | None = None
+    spent_usd: float = 0.0
+
+    @property
+    def exhausted(self) -> bool:
+        """True where nothing more may be spent."""
+        return self.limit_usd is not None and self.spent_usd >= self.limit_usd
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The rules that hold for everybody here."""
+
+    mode: Mode = Mode.HYBRID
+    allow_local: bool = True
+    preferred_models: tuple[str, ...] = ()  # glob patterns over routes and model ids, best first
+    default_context_tokens: int = 131_072  # for models whose server does not say
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An offer with the code of the reason why it was taken, or refused."""
+
+    offer: Offer
+    reason: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The policy's answer: the allowed offers, best first, and the refused ones."""
+
+    ranked: tuple[Choice, ...]
+    refused: tuple[Choice, ...] = ()
+
+    @property
+    def best(self) -> Choice | None:
+        """The first choice, or None where nothing is allowed."""
+        return self.ranked[0] if self.ranked else None
+
+
+class State(StrEnum):
+    """How a provider is."""
+
+    READY = "ready"
+    UNREACHABLE = "unreachable"
+    ERROR = "error"
+    UNCONFIGURED = "unconfigured"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True)
+class ProviderStatus:
+    """A provider as the last probe found it."""
+
+    name: str
+    label: str
+    url: str
+    locality: Locality
+    state: State
+    message: str
+    next_step: str | None = None
+    checked_at: datetime | None = None
+    offers: tuple[Offer, ...] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens that the provider reported, or None."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Events(Protocol):
+    """Server-sent events under way. Closing them ends the work upstream."""
+
+    on_end: Callable[[str], None] | None
+
+    @property
+    def usage(self) -> Usage:
+        """What the server has reported so far."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """End it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A model's answer under way: a JSON document, or events to be streamed.
+
+    Exactly one of ``document`` and ``events`` is set. Events are whole server-sent events, and the first has already
+    arrived, so that a server that fails before it could still be replaced by another.
+    """
+
+    document: bytes | None = None
+    events: Events | None = None
+    notes: tuple[str, ...] = ()
+    route: str = ""
+    locality: Locality = Locality.LOCAL
+    reason: str = ""
+    attempts: int = 1
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The response headers that say who answers and why."""
+        said = {
+            "X-AIDP-Route": self.route.encode("ascii", "replace").decode(),
+            "X-AIDP-Reason": self.reason,
+            "X-AIDP-Attempts": str(self.attempts),
+            "X-AIDP-Locality": str(self.locality),
+        }
+        return {**said, "X-AIDP-Notes": ", ".join(self.notes)} if self.notes else said
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and the headers that a gateway further on must see too."""
+
+    name: str
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,359 @@
+"""What a model server must be able to do for the router, and the parts that every adapter needs.
+
+An adapter is one small file: it lists its models as offers, and turns a chat or a completion in OpenAI's dialect into
+an :class:`~aidp_ext.ai.models.Answer`. Foreign errors become ours here, once.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from aidp_ext.ai.models import Answer, Caller, Locality, Offer, Task, Usage
+from aidp_ext.core.errors import UpstreamError, UpstreamIncomplete, UpstreamInvalid, UpstreamRejected, UpstreamTimeout
+from aidp_ext.core.http import HttpClient, shown, translated
+
+Body = dict[str, Any]
+
+_MAX_DOCUMENT = 64 * 1024 * 1024  # bytes of an answer that is held in memory
+_MAX_EVENT = 4 * 1024 * 1024  # bytes of one event
+_ERROR_EXCERPT = 64 * 1024
+_KEPT_TAIL = 4096
+_DONE = b"data: [DONE]\n\n"
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+class Provider(abc.ABC):
+    """One model server. ``name`` is the first part of its models' routes, ``label`` what people read."""
+
+    #: What to do when it does not answer; shown to the user.
+    next_step: str | None = None
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        base_url: str,
+        http: HttpClient,
+        *,
+        locality: Locality,
+        api_key: str = "",
+        headers: Mapping[str, str] | None = None,
+        direct: bool | None = None,
+        forwards_headers: bool = False,
+        read_timeout_s: float = 120.0,
+        completion_timeout_s: float = 20.0,
+        probe_timeout_s: float = 3.0,
+    ) -> None:
+        self.name = name
+        self.label = label
+        self.base_url = base_url.rstrip("/")
+        self.locality = locality
+        self._http = http
+        self._headers = {**({"Authorization": f"Bearer {api_key}"} if api_key else {}), **(headers or {})}
+        self._api_key = api_key
+        self._direct = locality is Locality.LOCAL if direct is None else direct
+        self._forwards_headers = forwards_headers
+        self._read_timeout_s = read_timeout_s
+        self._completion_timeout_s = completion_timeout_s
+        self._probe_timeout_s = probe_timeout_s
+
+    @property
+    def url(self) -> str:
+        """The address as it may be shown."""
+        return shown(self.base_url)
+
+    @abc.abstractmethod
+    async def offers(self) -> tuple[Offer, ...]:
+        """Return the models that it has now. Raises UpstreamError."""
+
+    @abc.abstractmethod
+    async def chat(self, offer: Offer, body: Body, caller: Caller) -> Answer:
+        """Answer a chat in OpenAI's dialect. Raises UpstreamError before the first event, and while streaming."""
+
+    @abc.abstractmethod
+    async def complete(self, offer: Offer, body: Body, caller: Caller) -> Answer:
+        """Complete ``prompt``, up to ``suffix`` where there is one. Raises as `chat` does."""
+
+    async def _get(self, url: str) -> Any:
+        """Return the JSON document at ``url``."""
+        async with self._http.request(
+            "GET",
+            url,
+            server=self.label,
+            headers=self._headers,
+            read_timeout_s=self._probe_timeout_s,
+            direct=self._direct,
+        ) as response:
+            return decode(await self._document(response), self.label)
+
+    async def _ask(self, url: str, body: Body) -> Any:
+        """Return the JSON answer to ``body`` posted to ``url``, for questions about the server itself."""
+        async with self._http.request(
+            "POST",
+            url,
+            server=self.label,
+            body=msgspec.json.encode(body),
+            headers=self._headers,
+            read_timeout_s=self._probe_timeout_s,
+            direct=self._direct,
+        ) as response:
+            return decode(await self._document(response), self.label)
+
+    async def _answer(
+        self,
+        url: str,
+        body: Body,
+        caller: Caller,
+        *,
+        translate: Callable[[bytes], bytes] | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> Answer:
+        """Post ``body`` and return the answer, whole or as events passed through byte by byte.
+
+        ``translate`` turns the server's own documents (and the data of its events) into OpenAI's dialect.
+        """
+        is_completion = caller.headers.get("X-AIDP-Task") == Task.COMPLETE
+        async with AsyncExitStack() as stack:
+            response = await stack.enter_async_context(
+                self._http.request(
+                    "POST",
+                    url,
+                    server=self.label,
+                    body=msgspec.json.encode(body),
+                    headers={**self._headers, **(caller.headers if self._forwards_headers else {})},
+                    read_timeout_s=self._completion_timeout_s if is_completion else self._read_timeout_s,
+                    direct=self._direct,
+                )
+            )
+            if not body.get("stream"):
+                document = await self._document(response)
+                decode(document, self.label)  # half a document must not look like an answer
+                return Answer(document=translate(document) if translate else document, notes=notes)
+            await self._check_status(response)
+            if response.content_type != "text/event-stream":
+                raise await self._not_events(response)
+            events = EventStream(response, self.label, stack.pop_all(), translate)
+            try:
+                await events.wait_for_first()
+            except BaseException:
+                await events.aclose()
+                raise
+            return Answer(events=events, notes=notes)
+        raise AssertionError("unreachable")
+
+    async def _document(self, response: aiohttp.ClientResponse) -> bytes:
+        await self._check_status(response)
+        return await self._read(response, _MAX_DOCUMENT)
+
+    async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        with translated(self.label, str(response.url), answering=True):
+            async for chunk in response.content.iter_any():
+                parts.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    raise UpstreamInvalid(f"{self.label} sent more than {limit} bytes.", provider=self.name)
+        return b"".join(parts)
+
+    async def _not_events(self, response: aiohttp.ClientResponse) -> UpstreamError:
+        """Explain a 200 that is no stream: some servers report errors in it."""
+        said = _message_in(await self._read(response, _ERROR_EXCERPT))
+        what = said or f"it sent {response.content_type} instead of a stream of events"
+        return UpstreamInvalid(f"{self.label} did not stream: {self._scrubbed(what)}.", provider=self.name)
+
+    async def _check_status(self, response: aiohttp.ClientResponse) -> None:
+        status = response.status
+        if status == 200:
+            return
+        if 300 <= status < 400:
+            raise UpstreamInvalid(
+                f"{self.label} answers with a redirect, which is not followed.",
+                next_step="Set its base URL to the final address.",
+                provider=self.name,
+            )
+        try:
+            said = _message_in(await self._read(response, _ERROR_EXCERPT))
+        except UpstreamError:
+            said = ""
+        if status in (408, 504):
+            raise UpstreamTimeout(f"{self.label} timed out ({status}).", provider=self.name)
+        next_step = None
+        if status in (401, 403):
+            next_step = f"Check the key for {self.label}."
+        elif status == 429:
+            wait = response.headers.get("Retry-After", "")
+            next_step = f"Try again in {wait} s." if wait.isdigit() else "Try again in a moment."
+        raise UpstreamRejected(
+            f"{self.label} refused ({status}): {self._scrubbed(said) or 'it gave no reason'}",
+            status=status,
+            next_step=next_step,
+            provider=self.name,
+        )
+
+    def _scrubbed(self, text: str) -> str:
+        """Return a server's words with our key cut out: some repeat it in their errors."""
+        if self._api_key:
+            text = text.replace(self._api_key, "…")
+        return re.sub(r"\b(sk|gsk|key|AIza)[-_A-Za-z0-9]{12,}", r"\1…", text)[:500]
+
+
+def decode(document: bytes, label: str) -> Any:
+    """Return a server's JSON document; raise UpstreamInvalid where it is none."""
+    try:
+        return msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = "a web page" if document.lstrip()[:1] == b"<" else "something that is not JSON"
+        raise UpstreamInvalid(
+            f"{label} answered with {what}.", next_step="Check that its address is that of a model server."
+        ) from error
+
+
+class EventStream:
+    r"""A server's events as they come: one or several at a time, never a part of one.
+
+    Without ``translate`` the bytes pass unchanged. A stream that ends before its own end mark raises
+    UpstreamIncomplete; one that ends properly without ``[DONE]`` gets it added. Closing it closes the connection, at
+    whatever point, so that the server stops working. ``on_end`` is called once, with how it ended: ``ok``,
+    ``cancelled`` or an error's code.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        label: str,
+        connection: AsyncExitStack,
+        translate: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self.on_end: Callable[[str], None] | None = None
+        self._response = response
+        self._label = label
+        self._connection = connection
+        self._translate = translate
+        self._tail = b""
+        self._first: bytes | None = None
+        self._ended = False
+        self._source = self._read()
+
+    async def wait_for_first(self) -> None:
+        """Wait for the first event; what fails before it can still be answered by another server."""
+        self._first = await anext(self._source)
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        try:
+            return await anext(self._source)
+        except StopAsyncIteration:
+            await self.aclose("ok")
+            raise
+        except UpstreamError as error:
+            await self.aclose(error.code)
+            raise
+
+    async def aclose(self, outcome: str = "cancelled") -> None:
+        """Close the connection. Calling it again does nothing."""
+        if self._ended:
+            return
+        self._ended = True
+        await self._source.aclose()
+        await self._connection.aclose()
+        if self.on_end is not None:
+            self.on_end(outcome)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the server reported in its last events, if it did."""
+        for line in reversed(self._tail.splitlines()):
+            if line.startswith(b"data:") and b'"usage"' in line:
+                return usage_in(line[5:])
+        return Usage()
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        pending = b""
+        with translated(self._label, str(self._response.url), answering=True):
+            async for chunk in self._response.content.iter_any():
+                pending += chunk
+                end = _end_of_last_event(pending)
+                if end == 0:
+                    if len(pending) > _MAX_EVENT:
+                        raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
+                    continue
+                events, pending = pending[:end], pending[end:]
+                if self._translate is not None:
+                    events = b"".join(_translated_events(events, self._translate))
+                self._tail = (self._tail + events)[-_KEPT_TAIL:]
+                yield events
+        for missing in self._missing_end(pending.strip()):
+            yield missing
+
+    def _missing_end(self, pending: bytes) -> list[bytes]:
+        """Return what a proper end lacks; raise UpstreamIncomplete where this is no end."""
+        last = self._tail.rstrip().rsplit(b"data:", 1)[-1]
+        if pending == b"data: [DONE]":
+            return [_DONE]
+        if not pending and (last.strip() == b"[DONE]" or b'"error"' in last):
+            return []
+        if not pending and _FINISHED.search(self._tail):
+            return [_DONE]
+        raise UpstreamIncomplete(f"{self._label} broke off in the middle of its answer.")
+
+
+def usage_in(document: bytes) -> Usage:
+    """Return the tokens that an answer, or one event of it, reports."""
+    try:
+        found = msgspec.json.decode(document, type=_HasUsage)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Usage()
+    return Usage(found.usage.prompt_tokens, found.usage.completion_tokens) if found.usage else Usage()
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _HasUsage(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+def _end_of_last_event(data: bytes) -> int:
+    r"""Return the index behind the last blank line (``\n\n`` or ``\r\n\r\n``), or 0."""
+    plain = data.rfind(b"\n\n")
+    crlf = data.rfind(b"\n\r\n")
+    return max(plain + 2 if plain >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+
+
+def _translated_events(events: bytes, translate: Callable[[bytes], bytes]) -> list[bytes]:
+    made = []
+    for line in events.splitlines():
+        if line.startswith(b"data:"):
+            data = line[5:].strip()
+            made.append(b"data: " + (data if data == b"[DONE]" else translate(data)) + b"\n\n")
+    return made
+
+
+def _message_in(document: bytes) -> str:
+    """Return the words of an error in any of the usual shapes, or an empty string."""
+    try:
+        found = msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    if isinstance(found, list) and found:  # Gemini
+        found = found[0]
+    for key in ("error", "message", "detail"):
+        if not isinstance(found, dict):
+            break
+        found = found.get(key, found)
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,120 @@
+"""Host 1: aidp in a Jupyter server. Builds the services, binds their routes, starts and stops them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_data_dir
+from jupyter_server.auth.decorator import authorized, ws_authenticated
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.websocket import WebSocketMixin
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.extension.handler import ExtensionHandlerMixin
+from tornado import web
+from tornado.websocket import WebSocketHandler
+from traitlets import Unicode, default
+
+from aidp_ext._version import __version__
+from aidp_ext.ai.config import AiConfig, ModeStore
+from aidp_ext.ai.routes import ROUTES as AI_ROUTES
+from aidp_ext.ai.routes import USER_ROUTES as AI_USER_ROUTES
+from aidp_ext.ai.service import AiService
+from aidp_ext.core.audit import AuditLog
+from aidp_ext.core.errors import Unauthenticated
+from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
+
+NEXT_STEP_TOKEN = "Open Lab with the link that the server printed, or send the token as `Authorization: Bearer …`."  # noqa: S105
+
+
+class Health(Api):
+    """``health``: whether the extension is there, and which version."""
+
+    @endpoint("read")
+    async def get(self) -> None:
+        """Return the version."""
+        self.reply({"status": "ok", "version": __version__})
+
+
+class _Identified:
+    """Who the caller is, from Jupyter's identity provider; nobody gets 401 for every method, also unknown ones."""
+
+    auth_resource = "aidp"
+    current_user: Any
+
+    def who(self) -> str:
+        return str(self.current_user.username)
+
+    async def prepare(self) -> None:
+        await super().prepare()  # type: ignore[misc]
+        self._refuse_nobody()
+
+    def check_xsrf_cookie(self) -> None:
+        # Tornado calls this before the user is known, Jupyter again afterwards. Without this line a wrong token
+        # would read "_xsrf argument missing".
+        if hasattr(self, "_jupyter_current_user"):
+            self._refuse_nobody()
+        super().check_xsrf_cookie()  # type: ignore[misc]
+
+    def _refuse_nobody(self) -> None:
+        if self.current_user is None:
+            raise Unauthenticated("A valid token is needed.", next_step=NEXT_STEP_TOKEN)
+
+
+class HttpBase(_Identified, ExtensionHandlerMixin, APIHandler):  # type: ignore[misc]
+    """The base of aidp's HTTP handlers in a Jupyter server."""
+
+    finish_takes_content_type = True
+
+
+class WsBase(_Identified, ExtensionHandlerMixin, WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: ignore[misc]
+    """The base of aidp's websockets in a Jupyter server."""
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Upgrade the connection."""
+        await WebSocketHandler.get(self, *args, **kwargs)
+
+
+def guard(method: Callable[..., Any], action: Action, is_websocket: bool) -> Callable[..., Any]:
+    """Return ``method`` behind Jupyter's authentication and, inside it, authorisation for ``action`` on ``aidp``."""
+    allowed: Callable[..., Any] = authorized(action)(method)
+    guarded: Callable[..., Any] = (ws_authenticated if is_websocket else web.authenticated)(allowed)
+    return guarded
+
+
+class AidpApp(ExtensionApp):
+    """The server extension."""
+
+    name = "aidp_ext"
+    classes = [AiConfig]
+
+    state_dir = Unicode(
+        help="Where the mode and the audit record are kept. Default: aidp/ in Jupyter's data folder."
+    ).tag(config=True)
+
+    @default("state_dir")
+    def _default_state_dir(self) -> str:
+        return str(Path(jupyter_data_dir()) / "aidp")
+
+    def initialize_settings(self) -> None:
+        """Build the services; nothing is started or contacted yet."""
+        state = Path(self.state_dir)
+        self.ai = AiService(AiConfig(parent=self), AuditLog(state / "audit.jsonl"), ModeStore(state / "mode.json"))
+        self.settings["aidp_ai"] = self.ai
+
+    def initialize_handlers(self) -> None:
+        """Bind the routes of every slice."""
+        routes: list[Route] = [("health", Health), *AI_ROUTES, *AI_USER_ROUTES, (r".*", UnknownEndpoint)]
+        self.handlers.extend(
+            (rf"/aidp/{pattern}", handler) for pattern, handler in bind(routes, HttpBase, WsBase, guard)
+        )
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        logging.getLogger("aidp").parent = self.log
+        await self.ai.start()
+
+    async def stop_extension(self) -> None:
+        """End what is under way."""
+        await self.ai.stop()

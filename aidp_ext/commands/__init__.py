@@ -1,0 +1,1 @@
+"""What each `aidp` sub-command does."""

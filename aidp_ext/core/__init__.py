@@ -1,0 +1,1 @@
+"""The ground floor: errors, web, http, processes, database and audit. Knows no feature."""

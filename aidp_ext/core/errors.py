@@ -1,0 +1,190 @@
+"""The error tree: every failure that a user may see, with a stable code.
+
+::
+
+    AidpError                     internal
+    ├── InvalidRequest            invalid_request
+    │   ├── InvalidJson           invalid_json
+    │   └── ContextTooLong        context_length_exceeded
+    ├── Unauthenticated           unauthenticated
+    ├── Forbidden                 forbidden
+    │   └── PolicyRefused         policy_refused
+    ├── NotFound                  not_found
+    │   └── ModelNotFound         model_not_found
+    ├── Conflict                  conflict
+    ├── Unavailable               unavailable
+    │   └── NoModelAvailable      no_model_available
+    ├── StorageError              storage_error
+    ├── ProcessError              process_failed
+    │   ├── ProgramNotFound       program_not_found
+    │   └── ProcessTimeout        process_timeout
+    └── UpstreamError             upstream_error            a server that aidp called failed
+        ├── UpstreamUnreachable   upstream_unreachable      no connection, or it was reset
+        ├── UpstreamTimeout       upstream_timeout          connected, but silent for too long
+        ├── UpstreamInvalid       upstream_invalid_response not what the protocol says
+        ├── UpstreamIncomplete    upstream_incomplete       the stream broke off
+        └── UpstreamRejected      upstream_rejected         answered with an error status
+
+Services and adapters raise these; only :mod:`aidp_ext.core.web` turns them into a status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class AidpError(Exception):
+    """The root: a stable ``code`` for programs and a ``message`` that is safe to show.
+
+    ``details`` holds more for programs and for the curious; ``details["next_step"]`` is a sentence that says
+    what the user can do, and front ends show it beside the message. Neither may hold a secret.
+    """
+
+    code = "internal"
+
+    def __init__(self, message: str, *, next_step: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Mapping[str, Any] = {**({"next_step": next_step} if next_step else {}), **details}
+
+    @property
+    def next_step(self) -> str | None:
+        """What the user can do about it, or None."""
+        step = self.details.get("next_step")
+        return step if isinstance(step, str) else None
+
+
+class InvalidRequest(AidpError):
+    """The request is not what the endpoint takes; ``details["field"]`` names the place."""
+
+    code = "invalid_request"
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not JSON."""
+
+    code = "invalid_json"
+
+
+class ContextTooLong(InvalidRequest):
+    """The prompt is longer than every model that may answer can read."""
+
+    code = "context_length_exceeded"
+
+
+class Unauthenticated(AidpError):
+    """No token, or one that nobody knows."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(AidpError):
+    """The caller is known but may not do this."""
+
+    code = "forbidden"
+
+
+class PolicyRefused(Forbidden):
+    """The mode, the privacy class or a rule forbids every model that was asked for."""
+
+    code = "policy_refused"
+
+
+class NotFound(AidpError):
+    """There is no such thing."""
+
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """No provider offers a model of this name."""
+
+    code = "model_not_found"
+
+
+class Conflict(AidpError):
+    """The thing is in a state that does not allow this."""
+
+    code = "conflict"
+
+
+class Unavailable(AidpError):
+    """A part that is needed is not there at present."""
+
+    code = "unavailable"
+
+
+class NoModelAvailable(Unavailable):
+    """No model server answers, or none that can do this task."""
+
+    code = "no_model_available"
+
+
+class StorageError(AidpError):
+    """A file, a folder or the database cannot be read or written."""
+
+    code = "storage_error"
+
+
+class ProcessError(AidpError):
+    """A child process ended with an error; ``details["returncode"]``."""
+
+    code = "process_failed"
+
+
+class ProgramNotFound(ProcessError):
+    """The program to run is not installed."""
+
+    code = "program_not_found"
+
+
+class ProcessTimeout(ProcessError):
+    """The child process took too long and was ended with its whole group."""
+
+    code = "process_timeout"
+
+
+class UpstreamError(AidpError):
+    """A server that aidp called failed; ``details["provider"]`` names it."""
+
+    code = "upstream_error"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection, or it was reset before an answer came."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The server took the request and then stayed silent."""
+
+    code = "upstream_timeout"
+
+
+class UpstreamInvalid(UpstreamError):
+    """The server's answer is not what the protocol says (a web page, half a JSON document)."""
+
+    code = "upstream_invalid_response"
+
+
+class UpstreamIncomplete(UpstreamError):
+    """The stream ended before its own end mark."""
+
+    code = "upstream_incomplete"
+
+
+class UpstreamRejected(UpstreamError):
+    """The server answered with an error status, kept in ``status``."""
+
+    code = "upstream_rejected"
+
+    def __init__(self, message: str, *, status: int, next_step: str | None = None, **details: Any) -> None:
+        super().__init__(message, next_step=next_step, status=status, **details)
+        self.status = status
+
+    @property
+    def is_callers_fault(self) -> bool:
+        """True where another server would refuse the same request too (so that no fallback is tried)."""
+        return self.status in (400, 413, 422)

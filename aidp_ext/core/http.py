@@ -1,0 +1,153 @@
+"""The one HTTP client: a pooled aiohttp session that never follows redirects and tells foreign errors as ours.
+
+aiohttp because it pools, streams, and closes the upstream connection at once when its task is cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Mapping
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+
+from aidp_ext.core.errors import UpstreamIncomplete, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
+
+log = logging.getLogger("aidp")
+
+# llama.cpp and uvicorn drop an idle connection after 5 s: leave before, or the next request meets a closed door.
+_KEEPALIVE_S = 4.0
+
+
+class HttpClient:
+    """A pooled session. Make it anywhere; it opens on first use, inside a running loop, and ends with `close`."""
+
+    def __init__(self, *, connect_timeout_s: float = 5.0) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        server: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        read_timeout_s: float = 120.0,
+        direct: bool = False,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request and give the response, whose body is not read yet.
+
+        ``server`` is the name for messages. ``direct`` keeps it from any proxy of the environment: what is local
+        must not take a way over other machines. ``read_timeout_s`` bounds each silence, not the whole answer.
+        Redirects are not followed: a local server could send private text elsewhere by one.
+        Raises UpstreamUnreachable, UpstreamTimeout or UpstreamInvalid.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=read_timeout_s)
+        sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
+        proxy = None if direct else proxy_for(url)
+        with translated(server, url):
+            response = await self._send(method, url, data=body, headers=sent, timeout=timeout, proxy=proxy)
+        try:
+            yield response
+        finally:
+            # Closing, not releasing: an answer that was not read to its end must stop being produced.
+            if response.connection is not None:
+                response.close()
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        proxy: str | None,
+    ) -> aiohttp.ClientResponse:
+        for attempt in (1, 2):
+            try:
+                return await self._open_session().request(
+                    method, url, data=data, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
+                )
+            except aiohttp.ServerDisconnectedError:
+                # A pooled connection that the server had closed meanwhile; nothing was answered on it.
+                if attempt == 2:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,
+                    keepalive_timeout=_KEEPALIVE_S,
+                    resolver=aiohttp.ThreadedResolver(),  # the system's own: hosts file, mDNS, VPN
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "aidp"},
+            )
+        return self._session
+
+
+@contextlib.contextmanager
+def translated(server: str, url: str, *, answering: bool = False) -> Iterator[None]:
+    """Raise aiohttp's errors as ours; ``answering`` where the server had already begun its answer."""
+    where = origin(url)
+    try:
+        yield
+    except TimeoutError as error:  # aiohttp's time-outs derive from it
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            raise UpstreamUnreachable(f"{server} does not answer at {where}.", provider=server) from error
+        raise UpstreamTimeout(f"{server} took the request and then stayed silent.", provider=server) from error
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+        raise UpstreamUnreachable(f"{where} is not an address of a server.", provider=server) from error
+    except (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError) as error:
+        raise UpstreamUnreachable(f"{server} does not answer at {where}.", provider=server) from error
+    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, ConnectionError) as error:
+        if answering:
+            raise UpstreamIncomplete(f"{server} broke off in the middle of its answer.", provider=server) from error
+        raise UpstreamUnreachable(f"{server} closed the connection without an answer.", provider=server) from error
+    except (aiohttp.ClientError, ValueError) as error:
+        log.debug("%s: %s", where, type(error).__name__)
+        raise UpstreamInvalid(f"What answers at {where} does not speak HTTP as expected.", provider=server) from error
+
+
+def shown(url: str) -> str:
+    """Return a URL as it may be logged and shown: without user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if ":" in host:
+            host = f"[{host}]"
+        netloc = f"{host}:{parts.port}" if parts.port else host
+    except ValueError:
+        return "(an address that cannot be read)"
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+
+
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL, as it may be shown: which server, not which of its calls."""
+    try:
+        return urlunsplit((*urlsplit(shown(url))[:2], "", "", ""))
+    except ValueError:
+        return shown(url)
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for this URL (HTTPS_PROXY, NO_PROXY …), or None."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)

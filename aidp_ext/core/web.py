@@ -1,0 +1,303 @@
+"""The way a request takes: route classes written once, bound to a Jupyter server or to the hub service.
+
+A slice's ``routes.py`` derives from :class:`Api` and marks its methods with :func:`endpoint`. A host calls
+:func:`bind` with its own base classes and its guard. Here, and only here, an :class:`~aidp_ext.core.errors.AidpError`
+becomes an HTTP status; the body is the same for every error of every endpoint::
+
+    {"error": {"code": "...", "message": "...", "type": "...", "details": {...}}}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
+from tornado import web
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketHandler
+
+from aidp_ext.core import errors
+
+log = logging.getLogger("aidp")
+
+Action = Literal["read", "write", "execute"]
+Guard = Callable[[Callable[..., Any], Action, bool], Callable[..., Any]]
+Route = tuple[str, "type[Api] | type[WsApi]"]
+T = TypeVar("T")
+
+
+class EventSource(Protocol):
+    """What can be streamed: an async generator of bytes, or what looks like one."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """End it."""
+
+
+METHODS = ("get", "post", "put", "patch", "delete")
+
+# The nearest class in an error's family tree decides.
+_STATUS: dict[type[errors.AidpError], int] = {
+    errors.AidpError: 500,
+    errors.InvalidRequest: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+    errors.StorageError: 507,
+    errors.ProcessError: 500,
+    errors.UpstreamError: 502,
+    errors.UpstreamTimeout: 504,
+}
+_CODES = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    500: "internal",
+}
+# The names that the OpenAI and Anthropic clients know.
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+}
+
+
+def status_of(error: errors.AidpError) -> int:
+    """Return the HTTP status for an error. A rejection by an upstream keeps the upstream's own 4xx where it fits."""
+    if isinstance(error, errors.UpstreamRejected) and error.status in (400, 404, 413, 422, 429):
+        return error.status
+    return next(_STATUS[cls] for cls in type(error).__mro__ if cls in _STATUS)
+
+
+def error_body(error: errors.AidpError) -> dict[str, Any]:
+    """Return the one error body for an error."""
+    return _body(error.code, error.message, status_of(error), error.details)
+
+
+def _body(code: str, message: str, status: int, details: Mapping[str, Any]) -> dict[str, Any]:
+    kind = _TYPES.get(status, "api_error")
+    return {"error": {"code": code, "message": message, "type": kind, "details": dict(details)}}
+
+
+def error_event(error: errors.AidpError) -> bytes:
+    """Return an error as a server-sent event, for a stream whose status has already gone out."""
+    return b"data: " + msgspec.json.encode(error_body(error)) + b"\n\n"
+
+
+def endpoint(action: Action) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Awaitable[None]]]:
+    """Mark a method of an :class:`Api` as an endpoint that needs ``action`` of the caller. Returns the decorator."""
+
+    def mark(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        method.__aidp_action__ = action  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class _Errors(web.RequestHandler):
+    """Turns errors into the one body, for HTTP and for refused websockets alike."""
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Send an error; an AidpError brings its own status."""
+        error = _exception(kwargs)
+        super().send_error(status_of(error) if isinstance(error, errors.AidpError) else status_code, **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Write the one error body. Nothing of an unexpected exception is shown; it is in the log."""
+        error = _exception(kwargs)
+        if isinstance(error, errors.AidpError):
+            body = error_body(error)
+        else:
+            said = error.get_message() if isinstance(error, web.HTTPError) and status_code < 500 else None
+            body = _body(_CODES.get(status_code, f"http_{status_code}"), said or self._reason, status_code, {})
+        self.set_header("Content-Type", "application/json")
+        self.finish(msgspec.json.encode(body))
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log an expected error in one line, an unexpected one with its traceback."""
+        if isinstance(value, errors.AidpError):
+            log.info("%s %s: %s: %s", self.request.method, self.request.path, value.code, value.message)
+        else:
+            super().log_exception(typ, value, tb)
+
+
+class Api(_Errors):
+    """The base of every route class. Knows Tornado, no host; the host's base class adds who the caller is."""
+
+    _work: asyncio.Task[None] | None = None
+    _client_gone = False
+    finish_takes_content_type = False  # Jupyter's base class sets it
+
+    who: Callable[[], str]  # the caller's name for the audit record; the host's base class answers
+
+    def body(self, kind: type[T]) -> T:
+        """Return the JSON body as ``kind`` (a msgspec Struct or ``dict``).
+
+        Raises InvalidJson where it is no JSON, and InvalidRequest naming the field where it does not fit.
+        """
+        if not self.request.body:
+            raise errors.InvalidJson("The request has no body; a JSON object is expected.")
+        try:
+            return msgspec.json.decode(self.request.body, type=kind)
+        except msgspec.ValidationError as error:
+            raise _invalid_field(error) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise errors.InvalidJson(f"The body is not valid JSON: {error}.") from error
+        except RecursionError as error:
+            raise errors.InvalidJson("The body is nested too deeply.") from error
+
+    def reply(self, value: Any, *, headers: Mapping[str, str] | None = None) -> None:
+        """Finish with ``value`` as JSON; bytes are taken as JSON already encoded."""
+        self._set_headers(headers)
+        self.set_header("Content-Type", "application/json")
+        self.finish(value if isinstance(value, bytes) else msgspec.json.encode(value))
+
+    async def stream(self, events: EventSource, *, headers: Mapping[str, str] | None = None) -> None:
+        """Send server-sent events, each flushed as it comes; awaiting the socket gives back-pressure.
+
+        ``events`` is closed at the end, however that comes. The status has gone out before the first event, so a
+        failure in the middle becomes an error event.
+        """
+        self._set_headers(headers)
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("X-Accel-Buffering", "no")  # nginx would collect the events otherwise
+        try:
+            await self.flush()
+            async for event in events:
+                self.write(event)
+                await self.flush()
+        except errors.AidpError as error:
+            log.info("stream ended: %s: %s", error.code, error.message)
+            self.write(error_event(error))
+        except StreamClosedError:
+            raise
+        except Exception:
+            log.exception("stream failed")
+            self.write(error_event(errors.AidpError("The server failed in the middle of the answer.")))
+        finally:
+            await events.aclose()
+        self.finish()
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None, **options: Any) -> asyncio.Future[None]:
+        """Finish the response; Jupyter's own ``finish`` would call every body JSON unless told its type."""
+        if self.finish_takes_content_type:
+            options["set_content_type"] = self._headers.get("Content-Type", "application/json")
+        return super().finish(chunk, **options)
+
+    def _set_headers(self, headers: Mapping[str, str] | None) -> None:
+        for name, value in (headers or {}).items():
+            self.set_header(name, value)
+
+    def check_etag_header(self) -> bool:
+        """Return False: API answers are not cached."""
+        return False
+
+    def compute_etag(self) -> None:
+        """Return None: no hash of each answer is made."""
+
+    def on_connection_close(self) -> None:
+        """Cancel the work when the client goes away, so that its upstream request and its children end too."""
+        self._client_gone = True
+        if self._work is not None:
+            self._work.cancel()
+        super().on_connection_close()
+
+
+class WsApi(_Errors, WebSocketHandler):
+    """The base of websocket routes: the upgrade request is guarded like an endpoint with ``action``."""
+
+    action: Action = "execute"
+
+    who: Callable[[], str]
+
+
+class UnknownEndpoint(Api):
+    """What answers below ``aidp/`` where nothing else does: a JSON 404, and only to callers who may read."""
+
+    async def _refuse(self, *_: str) -> None:
+        raise errors.NotFound(f"There is no endpoint {self.request.path}.")
+
+    get = endpoint("read")(_refuse)
+    post = endpoint("read")(_refuse)
+    put = endpoint("read")(_refuse)
+    patch = endpoint("read")(_refuse)
+    delete = endpoint("read")(_refuse)
+
+
+def bind(routes: Iterable[Route], http_base: type, ws_base: type, guard: Guard) -> list[tuple[str, type]]:
+    """Join route classes to a host's base classes and return ``(pattern, handler class)`` pairs.
+
+    ``guard(method, action, is_websocket)`` is the host's authentication around its authorisation. Raises TypeError
+    for an HTTP method without :func:`endpoint`: nothing gets in unguarded by an oversight.
+    """
+    bound: list[tuple[str, type]] = []
+    for pattern, cls in routes:
+        if issubclass(cls, WsApi):
+            members = {"get": guard(_upgrade(ws_base), cls.action, True)}
+            bound.append((pattern, type(cls.__name__, (cls, ws_base), members)))
+            continue
+        members = {}
+        for name in METHODS:
+            method = getattr(cls, name)
+            action = getattr(method, "__aidp_action__", None)
+            if action is not None:
+                members[name] = guard(_cancellable(method), action, False)
+            elif method is not getattr(web.RequestHandler, name):
+                raise TypeError(f"{cls.__name__}.{name} is no @endpoint")
+        bound.append((pattern, type(cls.__name__, (cls, http_base), members)))
+    return bound
+
+
+def _upgrade(ws_base: type) -> Callable[..., Awaitable[None]]:
+    async def get(self: Any, *args: Any, **kwargs: Any) -> None:
+        await ws_base.get(self, *args, **kwargs)  # type: ignore[attr-defined]
+
+    return get
+
+
+def _cancellable(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Run the endpoint as a task of its own, which a lost client cancels."""
+
+    @functools.wraps(method)
+    async def run(self: Api, *args: Any, **kwargs: Any) -> None:
+        if self._client_gone:  # left while the caller was being identified
+            return
+        self._work = asyncio.ensure_future(method(self, *args, **kwargs))
+        try:
+            await self._work
+        except asyncio.CancelledError:
+            if not self._client_gone:
+                self._work.cancel()
+                raise
+        except StreamClosedError:
+            pass
+
+    return run
+
+
+def _exception(kwargs: Mapping[str, Any]) -> BaseException | None:
+    return (kwargs.get("exc_info") or (None, None, None))[1]
+
+
+def _invalid_field(error: msgspec.ValidationError) -> errors.InvalidRequest:
+    """Translate msgspec's "Expected `float` <= 2.0 - at `$.temperature`"."""
+    what, _, path = str(error).partition(" - at ")
+    field = path.strip("`").removeprefix("$").removeprefix(".")
+    where = f"`{field}`" if field else "The body"
+    return errors.InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}.", field=field or None)

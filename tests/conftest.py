@@ -1,0 +1,31 @@
+"""What all tests share: one real llama.cpp, and one model server that misbehaves on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.llama_server import llama_server
+from tests.support.upstream import Upstream
+
+
+@pytest.fixture(scope="session")
+def llama() -> Iterator[str]:
+    """The base URL of a real llama.cpp server with a tiny model."""
+    with llama_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _upstream() -> Iterator[Upstream]:
+    server = Upstream()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def upstream(_upstream: Upstream) -> Upstream:
+    """The misbehaving model server, with an empty memory."""
+    _upstream.clear()
+    return _upstream

@@ -1,0 +1,124 @@
+"""The database, with real SQLite files and real migrations."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from aidp_ext.core.db import Database
+from aidp_ext.core.errors import StorageError
+
+ENV = """
+from alembic import context
+connection = context.config.attributes["connection"]
+context.configure(connection=connection)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+FIRST = """
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = "0001", None
+def upgrade():
+    op.create_table("note", sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String, unique=True))
+"""
+SECOND = """
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = "0002", "0001"
+def upgrade():
+    op.add_column("note", sa.Column("author", sa.String))
+"""
+
+
+@pytest.fixture
+def migrations(tmp_path: Path) -> Path:
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "env.py").write_text(ENV)
+    (folder / "versions" / "0001_note.py").write_text(FIRST)
+    return folder
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/state/aidp.db"
+
+
+async def add(database: Database, note: str) -> None:
+    async with database.session() as session:
+        await session.execute(text("insert into note (text) values (:t)"), {"t": note})
+
+
+async def notes(database: Database) -> list[str]:
+    async with database.session() as session:
+        return [row[0] for row in await session.execute(text("select text from note order by id"))]
+
+
+async def test_it_is_made_brought_up_to_date_and_kept(url: str, migrations: Path) -> None:
+    database = Database(url, migrations)
+    await add(database, "one")
+    await database.close()
+    (migrations / "versions" / "0002_author.py").write_text(SECOND)
+    database = Database(url, migrations)
+    async with database.session() as session:
+        assert (await session.execute(text("select text, author from note"))).all() == [("one", None)]
+    await database.close()
+
+
+async def test_an_error_rolls_everything_back(url: str, migrations: Path) -> None:
+    database = Database(url, migrations)
+    with pytest.raises(ZeroDivisionError):
+        async with database.session() as session:
+            await session.execute(text("insert into note (text) values ('lost')"))
+            raise ZeroDivisionError
+    await add(database, "kept")
+    with pytest.raises(StorageError, match="IntegrityError"):
+        await add(database, "kept")
+    assert await notes(database) == ["kept"]
+    await database.close()
+
+
+async def test_writers_wait_for_each_other(url: str, migrations: Path) -> None:
+    """Read, then write, many at a time, over two pools: without the lock at BEGIN, "database is locked"."""
+    databases = [Database(url, migrations), Database(url, migrations)]
+
+    async def count_up(database: Database, number: int) -> None:
+        async with database.session() as session:
+            seen = (await session.execute(text("select count(*) from note"))).scalar_one()
+            await asyncio.sleep(0.001)
+            await session.execute(text("insert into note (text) values (:t)"), {"t": f"{seen}"})
+
+    await asyncio.gather(*(count_up(databases[n % 2], n) for n in range(20)))
+    assert await notes(databases[0]) == [str(n) for n in range(20)]
+    for database in databases:
+        await database.close()
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(url: str, migrations: Path) -> None:
+    later = migrations / "versions" / "0002_author.py"
+    later.write_text(SECOND)
+    database = Database(url, migrations)
+    await add(database, "one")
+    await database.close()
+    later.unlink()
+    with pytest.raises(StorageError, match="newer version"):
+        await notes(Database(url, migrations))
+
+
+async def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, migrations: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be opened"):
+        await notes(Database(f"sqlite:///{tmp_path}/file/aidp.db", migrations))
+    with pytest.raises(StorageError, match="cannot be opened"):
+        await notes(Database("nonsense", migrations))
+
+
+def test_importing_it_costs_a_server_nothing() -> None:
+    code = "import sys, aidp_ext.core.db; sys.exit(any(m in sys.modules for m in ('sqlalchemy', 'alembic')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

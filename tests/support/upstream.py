@@ -1,0 +1,288 @@
+"""A model server that misbehaves on request: the model's name says how. It checks nothing and remembers everything.
+
+Raw sockets, so that it can do what no proper server would: stop in the middle of a header, reset, send half an event.
+Runs in a thread of its own, so that synchronous and asynchronous tests can share it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+KEY = "sk-test-0123456789abcdefSECRET"
+CHUNK = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "stub"}
+WORDS = ("Pen", "guins", " are", " birds", ".")
+USAGE = {"prompt_tokens": 7, "completion_tokens": len(WORDS), "total_tokens": 7 + len(WORDS)}
+
+
+@dataclass
+class Request:
+    """What the router sent."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        return str(self.body.get("model", ""))
+
+
+class Reply:
+    """The raw socket of one request."""
+
+    def __init__(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.request = request
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def whole(
+        self, body: bytes, *, status: str = "200 OK", kind: str = "application/json", more: str = ""
+    ) -> None:
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
+        await self.send(head.encode() + body)
+
+    async def json(self, value: Any, **options: str) -> None:
+        await self.whole(json.dumps(value).encode(), **options)
+
+    async def stream_head(self) -> None:
+        await self.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+
+    def reset(self) -> None:
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+def event(delta: str | None, *, finish: str | None = None, **more: Any) -> bytes:
+    """Return one event of a chat."""
+    choice = {"index": 0, "delta": {"content": delta} if delta is not None else {}, "finish_reason": finish}
+    return b"data: " + json.dumps({**CHUNK, "choices": [choice], **more}).encode() + b"\n\n"
+
+
+ANSWER = b"".join(event(word) for word in WORDS) + event(None, finish="stop", usage=USAGE) + b"data: [DONE]\n\n"
+
+
+async def good(reply: Reply) -> None:
+    if reply.request.body.get("stream"):
+        await reply.stream_head()
+        return await reply.send(ANSWER)
+    message = {"role": "assistant", "content": "".join(WORDS)}
+    choices = [{"index": 0, "message": message, "text": "".join(WORDS), "finish_reason": "stop"}]
+    await reply.json(
+        {"id": "c1", "object": "chat.completion", "created": 1, "model": "stub", "choices": choices, "usage": USAGE}
+    )
+
+
+async def split(reply: Reply) -> None:
+    await reply.stream_head()
+    for start in range(0, len(ANSWER), 7):
+        await reply.send(ANSWER[start : start + 7])
+        await asyncio.sleep(0)
+
+
+async def crlf(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(ANSWER.replace(b"\n", b"\r\n"))
+
+
+async def no_done(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(ANSWER.removesuffix(b"data: [DONE]\n\n"))
+
+
+async def half_event(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("Pen") + event("guins")[:40])
+
+
+async def cut(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("Pen"))
+
+
+async def empty_stream(reply: Reply) -> None:
+    await reply.stream_head()
+
+
+async def reset_midway(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("Pen"))
+    await asyncio.sleep(0.2)
+    reply.reset()
+
+
+async def error_event(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("Pen") + b'data: {"error": {"message": "out of memory", "code": 500}}\n\n')
+
+
+async def html(reply: Reply) -> None:
+    await reply.whole(b"<!doctype html><title>Sign in</title>", kind="text/html")
+
+
+async def truncated_json(reply: Reply) -> None:
+    await reply.send(
+        b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"choices": [{"mess'
+    )
+
+
+async def reset(reply: Reply) -> None:
+    reply.reset()
+
+
+async def garbage(reply: Reply) -> None:
+    await reply.send(b"\x00\x01\x02 this is not HTTP\r\n\r\n")
+
+
+async def hang(reply: Reply) -> None:
+    await reply.reader.read()
+
+
+async def redirect(reply: Reply) -> None:
+    await reply.json({}, status="302 Found", more="Location: http://192.0.2.1/elsewhere\r\n")
+
+
+async def unauthorized(reply: Reply) -> None:
+    await reply.json({"error": {"message": f"Incorrect API key provided: {KEY}"}}, status="401 Unauthorized")
+
+
+async def overloaded(reply: Reply) -> None:
+    await reply.json({"error": {"message": "slow down"}}, status="429 Too Many Requests", more="Retry-After: 7\r\n")
+
+
+async def broken(reply: Reply) -> None:
+    await reply.json({"error": {"message": "cuda died"}}, status="500 Internal Server Error")
+
+
+async def bad_request(reply: Reply) -> None:
+    await reply.json({"error": {"message": "unknown parameter: frobnicate"}}, status="400 Bad Request")
+
+
+Behaviour = Callable[[Reply], Awaitable[None]]
+BEHAVIOURS: dict[str, Behaviour] = {
+    f.__name__.replace("_", "-"): f
+    for f in (
+        *(good, split, crlf, no_done, half_event, cut, empty_stream, reset_midway, error_event, html, truncated_json),
+        *(reset, garbage, hang, redirect, unauthorized, overloaded, broken, bad_request),
+    )
+}
+
+
+class Upstream:
+    """The server. ``/v1`` is OpenAI's dialect, ``/ollama`` an Ollama with three models, one of them forwarded."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.aborted: list[float] = []  # time.monotonic() at which a client left a "forever" answer
+        self.down = False
+        self.ollama_models = ["qwen2.5-coder:1.5b", "llama3.2:3b", "gpt-oss:120b-cloud", "nomic-embed-text:latest"]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def clear(self) -> None:
+        self.requests.clear()
+        self.aborted.clear()
+        self.down = False
+
+    def posts(self) -> list[Request]:
+        """The questions for an answer, without those about the server itself."""
+        return [r for r in self.requests if r.method == "POST" and not r.path.endswith("/api/show")]
+
+    def close(self) -> None:
+        async def end() -> None:
+            self._server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._connected, "127.0.0.1", 0)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await _read_request(reader)
+            if request is None or self.down:
+                return
+            self.requests.append(request)
+            await self._answer(Reply(request, reader, writer))
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reply: Reply) -> None:
+        request = reply.request
+        if request.path == "/v1/models":
+            names = [*BEHAVIOURS, "forever", "text-embedding-3-small", "whisper-1"]
+            return await reply.json({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+        if request.path.startswith("/ollama/api/"):
+            return await reply.json(self._ollama(request))
+        name = request.model.removeprefix("local/")
+        if name == "forever":
+            return await self._forever(reply)
+        await BEHAVIOURS.get(name, good)(reply)
+
+    async def _forever(self, reply: Reply) -> None:
+        await reply.stream_head()
+        left = asyncio.ensure_future(reply.reader.read())
+        while not left.done():
+            await reply.send(event("tick "))
+            await asyncio.wait([left], timeout=0.01)
+        self.aborted.append(time.monotonic())
+
+    def _ollama(self, request: Request) -> dict[str, Any]:
+        if request.path.endswith("/tags"):
+            return {"models": [_ollama_entry(name) for name in self.ollama_models]}
+        if request.path.endswith("/ps"):
+            return {"models": [{"model": "llama3.2:3b", "context_length": 4096}]}
+        name = request.model
+        if "coder" in name:
+            return {"capabilities": ["completion", "insert"], "model_info": {"qwen2.context_length": 32768}}
+        if "embed" in name:
+            return {"capabilities": ["embedding"], "model_info": {}}
+        return {"capabilities": ["completion", "tools"], "model_info": {"llama.context_length": 131072}}
+
+
+def _ollama_entry(name: str) -> dict[str, Any]:
+    entry = {
+        "name": name,
+        "model": name,
+        "digest": name,
+        "details": {"parameter_size": f"{name.rsplit(':')[-1].upper()}"},
+    }
+    return {**entry, "remote_host": "https://ollama.com:443"} if name.endswith("-cloud") else entry
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Request | None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    method, path, _ = first.split(" ", 2)
+    headers = {
+        name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
+    }
+    raw = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Request(method, path, headers, json.loads(raw) if raw else {})
