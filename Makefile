@@ -4,13 +4,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-MAKEFLAGS += --jobs=2   # npm and pip do not wait for each other
+.NOTPARALLEL:
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DONE   := $(VENV)/.done
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --prefer-binary --constraint constraints.txt
+# make builds the bundle itself, before it installs the package
+export HATCH_JUPYTER_BUILDER_SKIP_NPM := 1
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install -qq --prefer-binary --constraint constraints.txt
 DIR    ?= work
 
 FRONT_END := $(shell find labextension/src labextension/style labextension/schema -type f 2>/dev/null) \
@@ -78,31 +80,25 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(DONE)
 
-# What builds the front end; Lab comes with it anyway.
-$(DONE)/tools: constraints.txt | $(BIN)/python
-	@$(PIP) "jupyter-builder>=1.2,<2" "hatchling>=1.27" "hatch-jupyter-builder>=0.9" editables
-	@touch $@
-
-$(DONE)/npm: labextension/package-lock.json | $(BIN)/python
+# What builds the front end: its packages, and the Python side of the builder. The two downloads go on together.
+$(DONE)/tools: labextension/package-lock.json constraints.txt | $(BIN)/python
 	@echo "Setting up: front end packages …"
-	@cd labextension && npm ci --silent --no-audit --no-fund
+	@(cd labextension && npm ci --silent --no-audit --no-fund) & npm=$$!; \
+	 $(PIP) "jupyter-builder>=1.2,<2" "hatchling>=1.27" "hatch-jupyter-builder>=0.9" editables; wait $$npm
 	@touch $@
 
-$(BUNDLE): $(FRONT_END) $(DONE)/npm $(DONE)/tools
+$(BUNDLE): $(FRONT_END) $(DONE)/tools
 	@echo "Setting up: building the front end …"
 	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build:prod >/dev/null
 	@touch $@
 
-# No build isolation: the tools are there, and the bundle is ours. The link lets Lab see each rebuilt bundle.
+# No build isolation: the tools are there. The bundle is copied into the environment, so a new one means a new install.
 define install
 	@$(PIP) --no-build-isolation --editable ".[$(1)]"
-	@mkdir -p $(VENV)/share/jupyter/labextensions
-	@rm -rf $(VENV)/share/jupyter/labextensions/aidp-ext
-	@ln -s $(CURDIR)/aidp_ext/labextension $(VENV)/share/jupyter/labextensions/aidp-ext
 	@touch $@
 endef
 
-$(DONE)/lab: pyproject.toml constraints.txt jupyter-config/server-config/aidp_ext.json $(BUNDLE)
+$(DONE)/lab: pyproject.toml constraints.txt $(wildcard jupyter-config/*/*.json) $(BUNDLE)
 	$(call install,lab)
 
 $(DONE)/hub: $(DONE)/lab hub_config/proxy/package-lock.json

@@ -26,8 +26,6 @@ from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import Unauthenticated
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
 
-NEXT_STEP_TOKEN = "Open Lab with the link that the server printed, or send the token as `Authorization: Bearer …`."  # noqa: S105
-
 
 class Health(Api):
     """``health``: whether the extension is there, and which version."""
@@ -43,6 +41,7 @@ class _Identified:
 
     auth_resource = "aidp"
     current_user: Any
+    request: Any
 
     def who(self) -> str:
         return str(self.current_user.username)
@@ -52,15 +51,25 @@ class _Identified:
         self._refuse_nobody()
 
     def check_xsrf_cookie(self) -> None:
-        # Tornado calls this before the user is known, Jupyter again afterwards. Without this line a wrong token
-        # would read "_xsrf argument missing".
+        # Tornado calls this before the user is known, Jupyter again afterwards.
         if hasattr(self, "_jupyter_current_user"):
             self._refuse_nobody()
-        super().check_xsrf_cookie()  # type: ignore[misc]
+        try:
+            super().check_xsrf_cookie()  # type: ignore[misc]
+        except web.HTTPError as error:
+            # A wrong token beside a browser's cookie: "_xsrf argument missing" would help nobody.
+            if "Authorization" in self.request.headers:
+                raise _unauthenticated() from error
+            raise
 
     def _refuse_nobody(self) -> None:
         if self.current_user is None:
-            raise Unauthenticated("A valid token is needed.", next_step=NEXT_STEP_TOKEN)
+            raise _unauthenticated()
+
+
+def _unauthenticated() -> Unauthenticated:
+    step = "Open Lab with the link that the server printed, or send the token as `Authorization: Bearer …`."
+    return Unauthenticated("A valid token is needed.", next_step=step)
 
 
 class HttpBase(_Identified, ExtensionHandlerMixin, APIHandler):  # type: ignore[misc]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jupyterhub.services.auth import HubOAuth, HubOAuthenticated
+from jupyterhub.services.auth import HubOAuth, HubOAuthenticated, UserNotAllowed
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.websocket import WebSocketHandler
@@ -52,17 +52,17 @@ class _Identified(HubOAuthenticated):
         return str(self.current_user["name"])
 
     async def prepare(self) -> None:
-        # Asked here, without blocking the loop; `current_user` then finds it in the handler's cache.
-        await self.hub_auth.get_user(self, sync=False)
+        # Set here, so that Tornado's `current_user` never asks the hub by itself: that would block the loop.
+        model = await self.hub_auth.get_user(self, sync=False)
+        if model is None:
+            raise Unauthenticated("A valid hub token is needed.", next_step="Send it as `Authorization: Bearer …`.")
+        try:
+            self.current_user = self.check_hub_user(model)
+        except UserNotAllowed as error:
+            raise Forbidden("Your account may not use this service.", next_step="Ask the hub's admin.") from error
         result = super().prepare()
         if result is not None:
             await result
-        if self.current_user is None:
-            raise Unauthenticated("A valid hub token is needed.", next_step="Send it as `Authorization: Bearer …`.")
-
-    def get_login_url(self) -> str:
-        """Never redirect: this is an API. Raises Unauthenticated."""
-        raise Unauthenticated("A valid hub token is needed.")
 
 
 class HttpBase(_Identified, web.RequestHandler):

@@ -19,7 +19,8 @@ FRESH_S = 60.0
 FRESH_WHEN_DOWN_S = 5.0
 RETRY_S = 2.0  # how often a provider that is down is asked again when a request has nowhere else to go
 
-_CLOSED = {
+#: Modes in which nothing in the cloud is contacted, with the words for it.
+CLOSED = {
     Mode.OFFLINE: "Not contacted: the mode is Offline.",
     Mode.LOCAL: "Not contacted: the mode is Local.",
 }
@@ -62,8 +63,8 @@ class Catalog:
     async def _status(
         self, provider: Provider, mode: Mode, max_age_s: Callable[[State], float] | None
     ) -> ProviderStatus:
-        if provider.locality is Locality.CLOUD and mode in _CLOSED:
-            return _blank(provider, State.DISABLED, _CLOSED[mode])
+        if provider.locality is Locality.CLOUD and mode in CLOSED:
+            return _blank(provider, State.DISABLED, CLOSED[mode])
         known = self._found.get(provider.name)
         if known is None:
             return await asyncio.shield(self._probe(provider))

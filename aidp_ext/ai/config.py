@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from traitlets import Bool, Float, Int, List, Unicode, UseEnum, default
+from traitlets import Bool, CaselessStrEnum, Float, Int, List, Unicode, default
 from traitlets.config import Configurable
 
 from aidp_ext.ai.models import Budget, Locality, Mode, Policy
@@ -26,8 +26,8 @@ log = logging.getLogger("aidp")
 class AiConfig(Configurable):
     """What the router knows of the world outside."""
 
-    mode = UseEnum(
-        Mode,
+    mode = CaselessStrEnum(
+        [str(mode) for mode in Mode],
         help="hybrid, local, offline or cloud. What a user chooses in Lab is kept and comes before this."
         " Environment: AIDP_AI_MODE.",
     ).tag(config=True)
@@ -88,13 +88,13 @@ class AiConfig(Configurable):
     ).tag(config=True)
 
     @default("mode")
-    def _default_mode(self) -> Mode:
+    def _default_mode(self) -> str:
         given = os.environ.get("AIDP_AI_MODE", "").strip().lower()
         if given and given not in set(Mode):
             # The strictest one: a typo must not open what the user wanted closed.
             log.error("AIDP_AI_MODE=%r is none of %s: taking offline", given, ", ".join(Mode))
-            return Mode.OFFLINE
-        return Mode(given or "hybrid")
+            return str(Mode.OFFLINE)
+        return given or str(Mode.HYBRID)
 
     @default("openai_api_key")
     def _default_openai_api_key(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aidp_ext.ai.catalog import Catalog
+from aidp_ext.ai.catalog import CLOSED, Catalog
 from aidp_ext.ai.config import AiConfig, ModeStore
 from aidp_ext.ai.models import (
     Answer,
@@ -62,7 +62,7 @@ class AiService:
         self.config = config
         self._audit = audit
         self._modes = modes
-        self._mode = modes.read() or config.mode
+        self._mode = modes.read() or Mode(config.mode)
         self._http = HttpClient(connect_timeout_s=config.connect_timeout_s)
         self._catalog = Catalog(make_providers(config, self._http))
         self._first_look: asyncio.Task[Any] | None = None
@@ -170,6 +170,9 @@ class AiService:
             model, [name.split("/", 1)[1] for name in names], n=1
         )
         provider = self._catalog.providers.get(model.split("/", 1)[0])
+        if provider is not None and provider.locality is Locality.CLOUD and self._mode in CLOSED:
+            step = "Choose another model, or another mode in the status bar."
+            return PolicyRefused(REASONS[f"mode_{self._mode}"], next_step=step)
         if provider is not None and not any(name.startswith(f"{provider.name}/") for name in names):
             return UpstreamUnreachable(
                 f"{provider.label} offers no model at present, so {model[:200]!r} cannot be had.",

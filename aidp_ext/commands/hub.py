@@ -288,7 +288,7 @@ async def until_answering(url: str) -> None:
 
 
 def welcome(settings: Settings, made: Mapping[PasswordFile, str]) -> str:
-    """What the terminal says when the hub is ready; a new password is shown to a terminal, never to a log."""
+    """What the terminal says when the hub is ready; a new password is shown here once, and in no log."""
     return "\n".join(
         [
             f"aidp hub is ready: {settings.public_url}",
@@ -315,7 +315,7 @@ def sign_in(settings: Settings, made: Mapping[PasswordFile, str]) -> list[tuple[
 
 
 def _where(file: PasswordFile, made: Mapping[PasswordFile, str]) -> str:
-    """The password itself the first time, to a terminal; else where it is kept."""
-    if file in made and sys.stdout.isatty():
+    """The password itself the first time; afterwards where it is kept."""
+    if file in made:
         return f"{made[file]}\n{'':<12}(shown this once; kept in {file.path})"
     return f"in {file.path}\n{'':<12}(`aidp hub --new-password` makes a new one)"

@@ -21,7 +21,7 @@ def run(folder: Path, *, port: int | None, browser: bool) -> NoReturn:
     root = prepare(folder)
     argv = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}"]
     # Ctrl-C ends it at once: notebooks are saved as you go, and a question would be lost in the log.
-    argv += ["--ServerApp.answer_yes=True", "--LabApp.news_url="]
+    argv += ["--ServerApp.answer_yes=True"]
     if port is not None:
         argv += [f"--port={port}", "--ServerApp.port_retries=0"]
     if not browser:

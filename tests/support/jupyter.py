@@ -62,7 +62,7 @@ def jupyter_server(folder: Path, env: Mapping[str, str], *args: str) -> Iterator
     root.mkdir(parents=True)
     argv = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
     argv += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}", *args]
-    argv += ['--ServerApp.jpserver_extensions={"aidp_ext": True}']
+    argv += ['--ServerApp.jpserver_extensions={"aidp_ext": True, "tests.support.socket_extension": True}']
     environment = clean_environment(folder / "home", {**env, "JUPYTER_TOKEN": token})
     with running(argv, log=folder / "server.log", env=environment, cwd=root) as process:
         wait_for_http(f"http://127.0.0.1:{port}/api", process)

@@ -51,8 +51,8 @@ class Reply:
     async def whole(
         self, body: bytes, *, status: str = "200 OK", kind: str = "application/json", more: str = ""
     ) -> None:
-        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
-        await self.send(head.encode() + body)
+        head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{more}"
+        await self.send(head.encode() + b"Connection: close\r\n\r\n" + body)
 
     async def json(self, value: Any, **options: str) -> None:
         await self.whole(json.dumps(value).encode(), **options)
@@ -78,7 +78,8 @@ ANSWER = b"".join(event(word) for word in WORDS) + event(None, finish="stop", us
 async def good(reply: Reply) -> None:
     if reply.request.body.get("stream"):
         await reply.stream_head()
-        return await reply.send(ANSWER)
+        await reply.send(ANSWER)
+        return
     message = {"role": "assistant", "content": "".join(WORDS)}
     choices = [{"index": 0, "message": message, "text": "".join(WORDS), "finish_reason": "stop"}]
     await reply.json(
@@ -171,6 +172,10 @@ async def bad_request(reply: Reply) -> None:
     await reply.json({"error": {"message": "unknown parameter: frobnicate"}}, status="400 Bad Request")
 
 
+GATEWAY_MODELS = [
+    {"id": "local/coder", "aidp": {"locality": "local", "capabilities": ["chat", "complete", "fim", "levitate"]}},
+    {"id": "openai/gpt", "aidp": {"capabilities": ["chat"]}},
+]
 Behaviour = Callable[[Reply], Awaitable[None]]
 BEHAVIOURS: dict[str, Behaviour] = {
     f.__name__.replace("_", "-"): f
@@ -238,13 +243,15 @@ class Upstream:
         request = reply.request
         if request.path == "/v1/models":
             names = [*BEHAVIOURS, "forever", "text-embedding-3-small", "whisper-1"]
-            return await reply.json({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
-        if request.path.startswith("/ollama/api/"):
-            return await reply.json(self._ollama(request))
-        name = request.model.removeprefix("local/")
-        if name == "forever":
-            return await self._forever(reply)
-        await BEHAVIOURS.get(name, good)(reply)
+            await reply.json({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+        elif request.path == "/gw/aidp/ai/v1/models":
+            await reply.json({"object": "list", "data": GATEWAY_MODELS})
+        elif request.path.startswith("/ollama/api/"):
+            await reply.json(self._ollama(request))
+        elif request.model == "forever":
+            await self._forever(reply)
+        else:
+            await BEHAVIOURS.get(request.model, good)(reply)
 
     async def _forever(self, reply: Reply) -> None:
         await reply.stream_head()

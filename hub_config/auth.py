@@ -1,0 +1,48 @@
+"""Who may sign in: GitHub accounts that are named, or whoever knows this machine's generated password."""
+
+from __future__ import annotations
+
+from traitlets.config import Config
+
+from hub_config.passwords import admin_password, user_password
+from hub_config.settings import USER_NAME, GitHub, Settings
+
+
+def apply(c: Config, settings: Settings) -> None:
+    """Set the authenticator; raises SettingsError where the local sign-in has no password yet."""
+    c.Authenticator.username_pattern = rf"{USER_NAME.pattern}\Z"
+    c.Authenticator.admin_users = set(settings.admin_users)
+    c.Authenticator.allowed_users = set(settings.allowed_users)
+    # the lists above are the whole truth: taking a name off them takes the person's access away
+    c.Authenticator.allow_existing_users = False
+    if settings.github:
+        _apply_github(c, settings.github)
+    else:
+        _apply_local(c, settings)
+
+
+def _apply_github(c: Config, github: GitHub) -> None:
+    """GitHub sign-in for the people and organisations that are named, never for all of GitHub."""
+    c.JupyterHub.authenticator_class = "github"
+    c.GitHubOAuthenticator.client_id = github.client_id
+    c.GitHubOAuthenticator.client_secret = github.client_secret
+    c.GitHubOAuthenticator.allowed_organizations = set(github.organizations)
+    if github.organizations:
+        c.GitHubOAuthenticator.scope = ["read:org"]  # without it GitHub shows public members only
+    if github.url:
+        c.GitHubOAuthenticator.github_url = github.url
+    if github.callback_url:
+        c.GitHubOAuthenticator.oauth_callback_url = github.callback_url
+
+
+def _apply_local(c: Config, settings: Settings) -> None:
+    """JupyterHub's shared password; administrators, where some are named, have a password of their own.
+
+    There is none by default: whoever started the hub rules it from the terminal, and a role that every
+    holder of the shared password could take would be no role.
+    """
+    c.JupyterHub.authenticator_class = "shared-password"
+    c.SharedPasswordAuthenticator.user_password = user_password(settings).read()
+    c.Authenticator.allow_all = not settings.allowed_users
+    if settings.admin_users:
+        c.SharedPasswordAuthenticator.admin_password = admin_password(settings).read()

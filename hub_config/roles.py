@@ -1,0 +1,31 @@
+"""Who may do what with the hub's service, and how soon a change of that holds."""
+
+from __future__ import annotations
+
+from traitlets.config import Config
+
+from hub_config.settings import Settings
+
+CACHE_MAX_AGE_S = 30
+"""How long a server may go on with what it knew of a user's rights; JupyterHub's own default is five minutes."""
+
+CUSTOM_SCOPES = {
+    "custom:aidp:read": {"description": "See what aidp shows"},
+    "custom:aidp:write": {"description": "Change what aidp keeps", "subscopes": ["custom:aidp:read"]},
+    "custom:aidp:execute": {"description": "Use the AI gateway and run work", "subscopes": ["custom:aidp:write"]},
+}
+
+USER_SCOPES = ("access:services!service=aidp", "custom:aidp:execute")
+"""What every user, and so every user's server, may do with the service."""
+
+SERVER_SCOPES = ("users:activity!user", "access:servers!server")
+"""What a single-user server needs for itself; naming any scope replaces JupyterHub's default of these two."""
+
+
+def apply(c: Config, settings: Settings) -> None:
+    """Define the scopes, give them to users and their servers, and name the administrators."""
+    c.JupyterHub.custom_scopes = CUSTOM_SCOPES
+    c.JupyterHub.extra_user_scopes = set(USER_SCOPES)
+    c.Spawner.server_token_scopes = [*SERVER_SCOPES, *USER_SCOPES]
+    # a list in the role is exact: `admin_users` alone would grant and never take back
+    c.JupyterHub.load_roles = [{"name": "admin", "users": sorted(settings.admin_users)}]

@@ -1,0 +1,325 @@
+import { showPopup } from '@jupyterlab/statusbar';
+import type { Popup } from '@jupyterlab/statusbar';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import type { CommandRegistry } from '@lumino/commands';
+import * as React from 'react';
+
+import type { PanelState } from '../shared/panel';
+import { Button, Panel } from '../shared/panel';
+import type { IProvider } from './api';
+import type { IAiModel } from './tokens';
+import { CommandIDs } from './tokens';
+import type { IStatus } from './wording';
+import { place, providerState, sentence, status } from './wording';
+
+interface IProps {
+  readonly model: IAiModel;
+  readonly commands: CommandRegistry;
+  readonly trans: TranslationBundle;
+}
+
+/** The status bar's item: one line, and a popup with the rest. */
+export class AiStatus extends ReactWidget {
+  constructor(private _props: IProps) {
+    super();
+    this.addClass('jp-mod-highlighted');
+    this.addClass('jp-AidpStatus-item');
+  }
+
+  /** Open the popup, or close it. */
+  toggle(): void {
+    if (this._popup) {
+      this._popup.dispose();
+      return;
+    }
+    const body = new AiStatusPopup(this._props);
+    this._popup = showPopup({
+      body,
+      anchor: this,
+      align: 'left',
+      hasDynamicSize: true
+    });
+    this._popup.disposed.connect(() => {
+      const hadFocus = body.node.contains(document.activeElement);
+      this._popup = null;
+      this.update();
+      if (hadFocus) {
+        this.node.querySelector('button')?.focus();
+      }
+    });
+    this.update();
+    void this._props.model.loadProviders();
+  }
+
+  override dispose(): void {
+    this._popup?.dispose();
+    super.dispose();
+  }
+
+  protected override render(): React.ReactElement {
+    const { model, trans } = this._props;
+    return (
+      <UseSignal signal={model.changed}>
+        {() => {
+          const { symbol, text, title } = status(model, trans);
+          return (
+            <button
+              type="button"
+              className="jp-AidpStatus jp-StatusBar-TextItem"
+              data-state={model.state}
+              data-mode={model.mode}
+              title={title}
+              aria-haspopup="dialog"
+              aria-expanded={this._popup !== null}
+              aria-label={trans.__('AI: %1', text)}
+              onClick={() => this.toggle()}
+            >
+              <Mark of={symbol} />
+              <span className="jp-AidpStatus-text">{text}</span>
+            </button>
+          );
+        }}
+      </UseSignal>
+    );
+  }
+
+  private _popup: Popup | null = null;
+}
+
+/** Drawn, because few fonts have the second one. */
+function Mark(props: { readonly of: IStatus['symbol'] }): React.ReactElement {
+  return (
+    <svg
+      className="jp-AidpStatus-symbol"
+      viewBox="0 0 10 10"
+      width="10"
+      height="10"
+      aria-hidden
+    >
+      {props.of === '◆' ? (
+        <path d="M5 0l4 5-4 5-4-5z" fill="currentColor" />
+      ) : (
+        <path
+          d="M1.8 1.8l6.4 6.4M5 .7a4.3 4.3 0 1 0 0 8.6a4.3 4.3 0 1 0 0-8.6z"
+          fill="none"
+          stroke="currentColor"
+          strokeWidth="1.4"
+        />
+      )}
+    </svg>
+  );
+}
+
+class AiStatusPopup extends ReactWidget {
+  constructor(private _props: IProps) {
+    super();
+    this.addClass('jp-AidpStatus-popup');
+    this.node.setAttribute('role', 'dialog');
+    this.node.setAttribute('aria-label', _props.trans.__('AI status'));
+    this.node.tabIndex = -1;
+  }
+
+  protected override render(): React.ReactElement {
+    const { model, commands } = this._props;
+    return (
+      <UseSignal signal={commands.commandChanged}>
+        {() => (
+          <UseSignal signal={model.changed}>
+            {() => <Overview {...this._props} host={this.node} />}
+          </UseSignal>
+        )}
+      </UseSignal>
+    );
+  }
+}
+
+function Overview(
+  props: IProps & { readonly host: HTMLElement }
+): React.ReactElement {
+  const { model, commands, trans, host } = props;
+  const frame: PanelState = model.modes.length
+    ? { kind: 'full' }
+    : model.error
+      ? {
+          kind: 'error',
+          error: model.error,
+          retry: () => void model.check()
+        }
+      : { kind: 'loading' };
+  // The keyboard starts at the chosen mode, or at whatever there is instead.
+  React.useEffect(() => {
+    const first = host.querySelector<HTMLElement>('input:checked, button');
+    (first ?? host).focus();
+  }, [frame.kind]);
+
+  return (
+    <div className="jp-AidpStatus-overview">
+      <Panel state={frame} trans={trans}>
+        <Now {...props} />
+        <fieldset>
+          <legend>{trans.__('Mode')}</legend>
+          {model.modes.map(({ mode, label, description }) => (
+            <label key={mode} className="jp-AidpStatus-choice">
+              <input
+                type="radio"
+                name="aidp-mode"
+                value={mode}
+                checked={mode === model.mode}
+                onChange={() =>
+                  void commands.execute(CommandIDs.setMode, { mode })
+                }
+              />
+              <span>
+                {label}
+                <small>{description}</small>
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        <fieldset>
+          <label className="jp-AidpStatus-choice">
+            <input
+              type="checkbox"
+              checked={commands.isToggled(CommandIDs.toggleCompletion)}
+              onChange={() =>
+                void commands.execute(CommandIDs.toggleCompletion)
+              }
+            />
+            <span>
+              {trans.__('Suggest while typing')}
+              <small data-aidp="counts">
+                {model.counts.shown === 0
+                  ? trans.__('None shown yet.')
+                  : trans._n(
+                      '%2 of %1 suggestion accepted',
+                      '%2 of %1 suggestions accepted',
+                      model.counts.shown,
+                      model.counts.accepted
+                    )}
+              </small>
+            </span>
+          </label>
+        </fieldset>
+        <Providers {...props} />
+      </Panel>
+    </div>
+  );
+}
+
+/** Which model answers, and why; or what stands in the way. */
+function Now({ model, trans }: IProps): React.ReactElement {
+  const { error, decision, lastAnswer } = model;
+  const last = decision?.offers.find(one => one.route === lastAnswer?.route);
+  const isReachable = !!decision?.route;
+  return (
+    <section role="status">
+      <h3>
+        {isReachable
+          ? `${decision.label} · ${place(decision.locality!, trans)}`
+          : decision?.message}
+      </h3>
+      <p className={error ? 'jp-AidpStatus-problem' : undefined}>
+        <Prose
+          text={isReachable || error ? sentence(model) : decision?.next_step}
+        />
+      </p>
+      {lastAnswer && lastAnswer.route !== decision?.route && (
+        <p>
+          {trans.__(
+            'The last answer came from %1.',
+            last?.label ?? lastAnswer.route
+          )}{' '}
+          {last?.message}
+        </p>
+      )}
+    </section>
+  );
+}
+
+/** A sentence of the server's, in which backticks mark what to type. */
+function Prose(props: {
+  readonly text: string | null | undefined;
+}): React.ReactElement {
+  const parts = (props.text ?? '').split('`');
+  return (
+    <>
+      {parts.map((part, index) =>
+        index % 2 ? <code key={index}>{part}</code> : part
+      )}
+    </>
+  );
+}
+
+function Providers({ model, trans }: IProps): React.ReactElement {
+  const { providers } = model;
+  const [isChecking, setChecking] = React.useState(false);
+  const check = async () => {
+    setChecking(true);
+    await model.check();
+    setChecking(false);
+  };
+  const isIdle = ({ state }: IProvider) =>
+    state === 'unconfigured' || state === 'disabled';
+  const others = providers?.filter(isIdle) ?? [];
+  const listed = providers?.filter(one => !isIdle(one)) ?? [];
+  const frame: PanelState =
+    providers === null
+      ? model.error
+        ? { kind: 'error', error: model.error }
+        : { kind: 'loading' }
+      : providers.length === 0
+        ? { kind: 'empty', text: trans.__('No provider is configured.') }
+        : { kind: 'full' };
+  return (
+    <section>
+      <header>
+        <h4>{trans.__('Providers')}</h4>
+        <Button
+          className="jp-AidpStatus-check"
+          disabled={isChecking}
+          onClick={() => void check()}
+        >
+          {isChecking ? trans.__('Checking…') : trans.__('Check again')}
+        </Button>
+      </header>
+      <Panel state={frame} trans={trans}>
+        <List providers={listed} trans={trans} />
+        {others.length > 0 && (
+          <details open={!listed.some(({ state }) => state === 'ready')}>
+            <summary>
+              {trans._n('%1 not in use', '%1 not in use', others.length)}
+            </summary>
+            <List providers={others} trans={trans} />
+          </details>
+        )}
+      </Panel>
+    </section>
+  );
+}
+
+function List(props: {
+  readonly providers: readonly IProvider[];
+  readonly trans: TranslationBundle;
+}): React.ReactElement {
+  return (
+    <ul>
+      {props.providers.map(provider => (
+        <li key={provider.name} data-state={provider.state}>
+          <span className="jp-AidpStatus-dot" aria-hidden>
+            {provider.state === 'ready' ? '●' : '○'}
+          </span>
+          <span>
+            {provider.label}
+            <span className="jp-AidpStatus-providerState">
+              {providerState(provider, props.trans)}
+            </span>
+            <small>
+              <Prose text={provider.next_step ?? provider.message} />
+            </small>
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}

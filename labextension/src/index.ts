@@ -1,0 +1,5 @@
+import { aiPlugins } from './ai/plugin';
+
+export { IAiModel } from './ai/tokens';
+
+export default [...aiPlugins];

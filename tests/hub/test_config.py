@@ -1,0 +1,163 @@
+"""Each part of the configuration, over a bare Config."""
+
+import os
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+from jupyterhub.auth import Authenticator
+from jupyterhub.services.service import Service
+from jupyterhub.spawner import SpawnException
+from traitlets.config import Config
+
+from hub_config import auth, network, roles, services, spawner
+from hub_config.passwords import ALPHABET, admin_password, needed_passwords, user_password
+from hub_config.settings import GitHub, Settings, SettingsError
+
+GITHUB = GitHub("an-id", "a-secret", url="https://github.example.org", organizations=frozenset({"acme"}))
+
+
+def configured(part, settings: Settings) -> Config:
+    c = Config()
+    part.apply(c, settings)
+    return c
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Settings:
+    settings = Settings(state_dir=tmp_path, admin_users=frozenset({"ada"}))
+    for file in needed_passwords(settings):
+        file.make()
+    return settings
+
+
+def test_github_sign_in_lets_in_only_those_who_are_named(tmp_path):
+    c = configured(auth, Settings(state_dir=tmp_path, github=GITHUB, allowed_users=frozenset({"ada"})))
+    assert c.JupyterHub.authenticator_class == "github"
+    assert c.GitHubOAuthenticator.github_url == "https://github.example.org"
+    assert c.GitHubOAuthenticator.allowed_organizations == {"acme"}
+    assert c.GitHubOAuthenticator.scope == ["read:org"]
+    assert c.Authenticator.allowed_users == {"ada"}
+    assert c.Authenticator.allow_existing_users is False
+    assert "allow_all" not in c.Authenticator
+
+
+def test_local_sign_in_uses_the_generated_passwords(local):
+    c = configured(auth, local)
+    assert c.JupyterHub.authenticator_class == "shared-password"
+    assert c.SharedPasswordAuthenticator.user_password == user_password(local).read()
+    assert c.SharedPasswordAuthenticator.admin_password == admin_password(local).read()
+    assert c.Authenticator.allow_all is True
+
+
+def test_local_sign_in_can_be_kept_to_some_names(local):
+    settings = Settings(state_dir=local.state_dir, allowed_users=frozenset({"bob"}))
+    assert configured(auth, settings).Authenticator.allow_all is False
+
+
+def test_local_sign_in_without_a_password_does_not_start(tmp_path):
+    with pytest.raises(SettingsError, match="aidp hub"):
+        configured(auth, Settings(state_dir=tmp_path))
+
+
+def test_a_password_is_long_plain_private_and_new_each_time(local):
+    file = user_password(local)
+    first, second = file.make(), file.make()
+    assert first != second == file.read()
+    assert len(second.replace("-", "")) >= 16
+    assert len(admin_password(local).read()) >= 32
+    assert set(second) <= {*ALPHABET, "-"}
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+
+
+def test_a_password_that_someone_made_short_is_refused(local):
+    user_password(local).path.write_text("admin\n")
+    with pytest.raises(SettingsError, match="too short"):
+        configured(auth, local)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "-rf", "", "a" * 65, "ada\n", "a%2f"])
+def test_names_that_are_no_good_as_a_folder_are_refused(local, name):
+    pattern = configured(auth, local).Authenticator.username_pattern
+    assert not Authenticator(username_pattern=pattern).validate_username(name)
+
+
+def test_only_the_proxy_listens_beyond_loopback(tmp_path):
+    settings = Settings(host="0.0.0.0", state_dir=tmp_path, github=GITHUB)
+    c = configured(network, settings)
+    assert c.JupyterHub.bind_url == "http://0.0.0.0:8000/"
+    service = configured(services, settings).JupyterHub.services[0]
+    private = [urlsplit(u) for u in (c.JupyterHub.hub_bind_url, c.ConfigurableHTTPProxy.api_url, service["url"])]
+    assert {u.hostname for u in private} == {"127.0.0.1"}
+    assert len({u.port for u in private}) == 3
+    assert "auth_token" not in c.ConfigurableHTTPProxy
+
+
+def test_all_that_is_kept_lies_in_the_state_folder(tmp_path):
+    c = configured(network, Settings(state_dir=tmp_path))
+    kept = (c.JupyterHub.cookie_secret_file, c.JupyterHub.db_url, c.ConfigurableHTTPProxy.pid_file)
+    assert all(str(tmp_path) in place for place in kept)
+
+
+def test_the_service_gets_the_keys_and_jupyterhub_does_not_write_them_down(tmp_path):
+    settings = Settings(state_dir=tmp_path, service_environment={"OPENAI_API_KEY": "sk-1"})
+    (service,) = configured(services, settings).JupyterHub.services
+    assert service["name"] == "aidp"
+    assert service["environment"] == {"OPENAI_API_KEY": "sk-1", "AIDP_STATE_DIR": str(tmp_path)}
+    assert Service.class_traits()["environment"].metadata["in_db"] is False
+
+
+def test_a_users_server_gets_addresses_and_no_key(tmp_path):
+    settings = Settings(
+        state_dir=tmp_path, user_environment={"OLLAMA_HOST": "o"}, service_environment={"OPENAI_API_KEY": "sk-1"}
+    )
+    c = configured(spawner, settings)
+    assert c.Spawner.environment == {"OLLAMA_HOST": "o", "AIDP_SERVICE_URL": "http://127.0.0.1:8000/services/aidp/"}
+    assert ("--allow-root" in c.Spawner.args) == (os.geteuid() == 0)
+
+
+def test_a_state_folder_with_braces_is_no_template(tmp_path):
+    c = configured(spawner, Settings(state_dir=tmp_path / "{x}"))
+    home = c.SimpleLocalProcessSpawner.home_dir_template.format(username="ada")
+    assert home == str(tmp_path / "{x}" / "homes" / "ada")
+
+
+def test_the_administrators_list_is_exact_and_servers_hold_the_services_scopes(tmp_path):
+    c = configured(roles, Settings(state_dir=tmp_path, admin_users=frozenset({"bob", "ada"})))
+    assert c.JupyterHub.load_roles == [{"name": "admin", "users": ["ada", "bob"]}]
+    assert set(c.Spawner.server_token_scopes) > c.JupyterHub.extra_user_scopes
+    assert "users:activity!user" in c.Spawner.server_token_scopes
+
+
+def test_a_new_home_has_the_examples_and_is_its_owners_only(tmp_path):
+    home = tmp_path / "homes" / "ada"
+    spawner.prepare_home(SimpleNamespace(home_dir=str(home)))
+    assert (home / "examples" / "penguins.ipynb").is_file()
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+
+
+def test_a_home_that_is_there_is_left_alone(tmp_path):
+    home = tmp_path / "ada"
+    home.mkdir()
+    spawner.make_home(home, tmp_path / "no such examples")
+    assert list(home.iterdir()) == []
+
+
+def test_a_home_whose_making_failed_is_made_whole_the_next_time(tmp_path):
+    home, examples = tmp_path / "ada", tmp_path / "given"
+    with pytest.raises(OSError, match="given"):
+        spawner.make_home(home, examples)
+    assert not home.exists()
+    examples.mkdir()
+    spawner.make_home(home, examples)
+    assert (home / "examples").is_dir()
+
+
+def test_a_home_that_cannot_be_made_is_said_to_the_user(tmp_path):
+    (tmp_path / "homes").write_text("a file where the folder should be")
+    with pytest.raises(SpawnException) as caught:
+        spawner.prepare_home(SimpleNamespace(home_dir=str(tmp_path / "homes" / "ada")))
+    assert "could not be made" in caught.value.message
+    assert caught.value.status_code == 500

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from hub_config.settings import Ports, Settings, SettingsError
+
+APP = {"GITHUB_CLIENT_ID": "id", "GITHUB_CLIENT_SECRET": "s3cret", "AIDP_ALLOWED_USERS": "ada"}
+
+
+def test_an_empty_environment_is_a_local_hub_on_this_machine():
+    settings = Settings.from_env({})
+    assert (settings.host, settings.port, settings.github) == ("127.0.0.1", 8000, None)
+    assert settings.state_dir == Path.cwd() / ".aidp" / "hub"
+    assert settings.public_url == "http://127.0.0.1:8000/"
+
+
+def test_empty_variables_count_as_not_set():
+    assert Settings.from_env({"GITHUB_CLIENT_ID": "", "AIDP_HUB_PORT": " ", "AIDP_ALLOWED_USERS": " , "}).github is None
+
+
+@pytest.mark.parametrize("prefix", ["GITHUB_CLIENT_", "GITHUB_"])
+def test_both_spellings_of_the_github_app_are_read(prefix):
+    env = {f"{prefix}ID": "an-id", f"{prefix}SECRET": "a-secret", "AIDP_ADMIN_USERS": "ada"}
+    github = Settings.from_env(env).github
+    assert github is not None
+    assert (github.client_id, github.client_secret) == ("an-id", "a-secret")
+
+
+def test_lists_are_split_trimmed_and_users_lowercased():
+    settings = Settings.from_env(
+        {**APP, "AIDP_ALLOWED_USERS": " Ada, bob ,", "GITHUB_ALLOWED_ORGANIZATIONS": "Acme,acme:ml"}
+    )
+    assert settings.allowed_users == {"ada", "bob"}
+    assert settings.github is not None
+    assert settings.github.organizations == {"Acme", "acme:ml"}
+
+
+def test_a_github_hub_may_listen_everywhere_and_is_known_by_its_callback():
+    settings = Settings.from_env(
+        {**APP, "AIDP_HUB_HOST": "0.0.0.0", "OAUTH_CALLBACK_URL": "https://hub.example.org/hub/oauth_callback"}
+    )
+    assert settings.bind_url == "http://0.0.0.0:8000/"
+    assert settings.public_url == "https://hub.example.org/"
+    assert settings.service_url == "http://127.0.0.1:8000/services/aidp/"
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    assert Settings.from_env({"AIDP_HUB_HOST": "::1"}).bind_url == "http://[::1]:8000/"
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"AIDP_HUB_PORT": "80o0"}, "AIDP_HUB_PORT"),
+        ({"AIDP_HUB_PORT": "65536"}, "65535"),
+        ({"AIDP_HUB_HOST": "0.0.0.0"}, "this machine only"),
+        ({"AIDP_HUB_HOST": "hub.example.org"}, "this machine only"),
+        ({"AIDP_ALLOWED_USERS": "../root"}, "AIDP_ALLOWED_USERS"),
+        ({"AIDP_ADMIN_USERS": "a b"}, "AIDP_ADMIN_USERS"),
+        ({"GITHUB_CLIENT_ID": "id"}, "GITHUB_CLIENT_SECRET"),
+        ({"GITHUB_SECRET": "s3cret"}, "GITHUB_CLIENT_ID is not"),
+        ({"GITHUB_ID": "id", "GITHUB_SECRET": "s3cret"}, "nobody is allowed in"),
+        ({**APP, "GITHUB_URL": "github.example.org"}, "GITHUB_URL"),
+        ({**APP, "GITHUB_ALLOWED_ORGANIZATIONS": "a/b"}, "GITHUB_ALLOWED_ORGANIZATIONS"),
+        ({**APP, "OAUTH_CALLBACK_URL": "https://hub.example.org/"}, "/hub/oauth_callback"),
+    ],
+)
+def test_what_the_hub_cannot_start_with_is_said_without_secrets(env, words):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(env)
+    assert words in caught.value.message
+    assert caught.value.code == "bad_settings"
+    assert "s3cret" not in str(caught.value)
+
+
+def test_keys_go_to_the_service_and_never_to_users():
+    env = {"OPENAI_API_KEY": "sk-1", "OLLAMA_HOST": "http://o", "AIDP_AI_MODE": "local", "HOME": "/home/ada", "X": "y"}
+    settings = Settings.from_env(env)
+    assert settings.user_environment == {"OLLAMA_HOST": "http://o", "AIDP_AI_MODE": "local"}
+    assert settings.service_environment == {name: env[name] for name in env if name != "X"}
+
+
+def test_secrets_do_not_show_in_a_printed_settings_object():
+    text = repr(Settings.from_env({**APP, "OPENAI_API_KEY": "sk-1"}))
+    assert "s3cret" not in text
+    assert "sk-1" not in text
+
+
+def test_free_ports_differ():
+    ports = Ports.free()
+    assert len({ports.hub, ports.proxy_api, ports.service}) == 3
