@@ -68,7 +68,8 @@ clean: ## everything that was built, installed or measured here; not your work
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 lock: $(DONE)/test $(DONE)/dev $(DONE)/docs $(DONE)/build ## pin what is installed now
-	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '^aidp' > constraints.txt
+	@# soupsieve's newest needs a later 3.11 than Debian has: pip may choose
+	@$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(aidp|soupsieve)' > constraints.txt
 
 # --- set-up: each step leaves a mark, and is taken again when what it depends on has changed ---
 

@@ -30,6 +30,7 @@ SERVICE_VARIABLES = (
     "GEMINI_API_KEY",
     "GEMINI_BASE_URL",
     "HOME",
+    "LOCAL_OPENAI_API_KEY",
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
 )
@@ -100,7 +101,7 @@ class Settings:
             github=_github(env),
             allowed_users=_names(env, "AIDP_ALLOWED_USERS", USER_NAME, lower=True),
             admin_users=_names(env, "AIDP_ADMIN_USERS", USER_NAME, lower=True),
-            user_environment={name: env[name] for name in USER_VARIABLES if name in env},
+            user_environment=_user_environment(env),
             service_environment={name: env[name] for name in SERVICE_VARIABLES if name in env},
         )
         _check_who_may_enter(settings)
@@ -140,6 +141,14 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
         return int(text)
     raise SettingsError(f"AIDP_HUB_PORT is {text!r}; it takes a number from 1 to 65535.")
+
+
+def _user_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """What users' servers are told. A model server that wants a key is reached through the gateway, which has it."""
+    told = {name: env[name] for name in USER_VARIABLES if name in env}
+    if "LOCAL_OPENAI_API_KEY" in env:
+        told.pop("LOCAL_OPENAI_BASE_URL", None)
+    return told
 
 
 def _names(env: Mapping[str, str], variable: str, form: re.Pattern[str], *, lower: bool = False) -> frozenset[str]:

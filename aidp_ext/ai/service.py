@@ -44,10 +44,12 @@ from aidp_ext.core.http import HttpClient
 
 log = logging.getLogger("aidp")
 
+# Short enough for Lab's notifications, which cut at 140 characters.
 NEXT_STEP = (
-    "Start Ollama (`ollama serve`), point LOCAL_OPENAI_BASE_URL at a model server,"
-    " or add a key such as OPENAI_API_KEY to .env and restart."
+    "Start Ollama (`ollama serve`), or put LOCAL_OPENAI_BASE_URL or a key such as OPENAI_API_KEY into .env and restart."
 )
+# The hosted APIs only chat: another key would give no ghost text.
+NEXT_STEP_LOCAL = "Start Ollama (`ollama serve`), or point LOCAL_OPENAI_BASE_URL at a model server and restart."
 _CLOUD_KEYS = (
     ("openai", "OpenAI", "OPENAI_API_KEY"),
     ("anthropic", "Anthropic", "ANTHROPIC_API_KEY"),
@@ -162,7 +164,7 @@ class AiService:
         if asked:
             return PolicyRefused(" ".join(REASONS[reason] for reason in sorted(reasons)), **details)
         what = f"No model here can do this ({request.task})." if reasons else "No model answers."
-        return NoModelAvailable(what, next_step=NEXT_STEP, **details)
+        return NoModelAvailable(what, next_step=NEXT_STEP_LOCAL if reasons == {"no_complete"} else NEXT_STEP, **details)
 
     def _unknown(self, model: str, decision: Decision) -> AidpError:
         names = [choice.offer.route for choice in decision.refused]
@@ -212,6 +214,8 @@ class AiService:
                     if attempt < len(decision.ranked) and self._may_still(decision.ranked[attempt], request):
                         log.info("%s failed (%s), trying the next model", choice.offer.route, error.code)
                         continue
+                if isinstance(error, UpstreamUnreachable):
+                    error.suggest(provider.next_step)
                 raise
             except asyncio.CancelledError:
                 self._record(request, choice, caller, attempt, started, "cancelled", Usage())
@@ -232,9 +236,13 @@ class AiService:
             assert answer.document is not None
             self._record(request, choice, caller, attempt, started, "ok", usage_in(answer.document))
         else:
-            events.on_end = lambda outcome: self._record(
-                request, choice, caller, attempt, started, outcome, events.usage
-            )
+
+            def ended(outcome: str) -> None:
+                if outcome not in ("ok", "cancelled"):
+                    self._catalog.doubt(choice.offer.provider)
+                self._record(request, choice, caller, attempt, started, outcome, events.usage)
+
+            events.on_end = ended
         return replace(
             answer,
             route=choice.offer.route,

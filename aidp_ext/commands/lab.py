@@ -28,9 +28,6 @@ def run(folder: Path, *, port: int | None, browser: bool) -> NoReturn:
         argv.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         argv.append("--allow-root")
-    example = root / "examples" / "penguins.ipynb"
-    if example.exists() and not any(p.suffix == ".ipynb" for p in root.iterdir()):
-        argv.append("--LabApp.default_url=/lab/tree/examples/penguins.ipynb")
     os.chdir(root)
     os.execv(argv[0], argv)  # noqa: S606 - one process: Ctrl-C and signals reach Lab itself
 

@@ -30,7 +30,6 @@ Services and adapters raise these; only :mod:`aidp_ext.core.web` turns them into
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 
@@ -46,13 +45,18 @@ class AidpError(Exception):
     def __init__(self, message: str, *, next_step: str | None = None, **details: Any) -> None:
         super().__init__(message)
         self.message = message
-        self.details: Mapping[str, Any] = {**({"next_step": next_step} if next_step else {}), **details}
+        self.details: dict[str, Any] = {**({"next_step": next_step} if next_step else {}), **details}
 
     @property
     def next_step(self) -> str | None:
         """What the user can do about it, or None."""
         step = self.details.get("next_step")
         return step if isinstance(step, str) else None
+
+    def suggest(self, next_step: str | None) -> None:
+        """Add a next step where there is none yet."""
+        if next_step and self.next_step is None:
+            self.details["next_step"] = next_step
 
 
 class InvalidRequest(AidpError):

@@ -159,6 +159,18 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_and_no_half_event(
     assert records()[-1]["outcome"] == "upstream_incomplete"
 
 
+async def test_after_a_failure_the_server_is_asked_again_before_it_is_called_ready(
+    make: Make, upstream: Upstream
+) -> None:
+    service = make()
+    answer = await ask(service, "openai/cut", stream=True)
+    upstream.down = True
+    with pytest.raises(UpstreamIncomplete):
+        async for _ in answer.events or ():
+            pass
+    assert {s.name: s.state for s in await service.providers()}["openai"] is State.UNREACHABLE
+
+
 async def test_a_stream_without_any_event_is_no_answer(make: Make) -> None:
     with pytest.raises(UpstreamIncomplete):
         await ask(make(), "openai/empty-stream", stream=True)

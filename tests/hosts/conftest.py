@@ -1,4 +1,4 @@
-"""One real Jupyter server for all tests of this folder: llama.cpp as the local model, the misbehaving server as OpenAI."""
+"""One real Jupyter server for this folder: llama.cpp as the local model, the misbehaving server as OpenAI."""
 
 from __future__ import annotations
 

@@ -89,3 +89,11 @@ def test_secrets_do_not_show_in_a_printed_settings_object():
 def test_free_ports_differ():
     ports = Ports.free()
     assert len({ports.hub, ports.proxy_api, ports.service}) == 3
+
+
+def test_a_model_server_with_a_key_is_reached_through_the_gateway_alone():
+    given = {"LOCAL_OPENAI_BASE_URL": "http://gpu-box/v1", "OLLAMA_HOST": "gpu-box"}
+    assert Settings.from_env(given).user_environment == given
+    settings = Settings.from_env({**given, "LOCAL_OPENAI_API_KEY": "hunter2"})
+    assert settings.user_environment == {"OLLAMA_HOST": "gpu-box"}
+    assert settings.service_environment["LOCAL_OPENAI_API_KEY"] == "hunter2"

@@ -72,6 +72,7 @@ def event(delta: str | None, *, finish: str | None = None, **more: Any) -> bytes
     return b"data: " + json.dumps({**CHUNK, "choices": [choice], **more}).encode() + b"\n\n"
 
 
+TICK = b'data: {"object": "text_completion", "choices": [{"index": 0, "text": "tick ", "finish_reason": null}]}\n\n'
 ANSWER = b"".join(event(word) for word in WORDS) + event(None, finish="stop", usage=USAGE) + b"data: [DONE]\n\n"
 
 
@@ -193,6 +194,7 @@ class Upstream:
         self.requests: list[Request] = []
         self.aborted: list[float] = []  # time.monotonic() at which a client left a "forever" answer
         self.down = False
+        self._writers: set[asyncio.StreamWriter] = set()
         self.ollama_models = ["qwen2.5-coder:1.5b", "llama3.2:3b", "gpt-oss:120b-cloud", "nomic-embed-text:latest"]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -207,6 +209,20 @@ class Upstream:
     def clear(self) -> None:
         self.requests.clear()
         self.aborted.clear()
+        self.down = False
+
+    def stop(self) -> None:
+        """Go down as a killed process does: reset what is open, answer nobody."""
+        self.down = True
+
+        def cut() -> None:
+            for writer in self._writers:
+                writer.transport.abort()
+
+        self._loop.call_soon_threadsafe(cut)
+
+    def start(self) -> None:
+        """Come up again."""
         self.down = False
 
     def posts(self) -> list[Request]:
@@ -228,6 +244,7 @@ class Upstream:
         return await asyncio.start_server(self._connected, "127.0.0.1", 0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         try:
             request = await _read_request(reader)
             if request is None or self.down:
@@ -237,6 +254,7 @@ class Upstream:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
+            self._writers.discard(writer)
             writer.close()
 
     async def _answer(self, reply: Reply) -> None:
@@ -244,6 +262,8 @@ class Upstream:
         if request.path == "/v1/models":
             names = [*BEHAVIOURS, "forever", "text-embedding-3-small", "whisper-1"]
             await reply.json({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+        elif request.path == "/slow/v1/models":
+            await reply.json({"object": "list", "data": [{"id": "forever", "object": "model"}]})
         elif request.path == "/gw/aidp/ai/v1/models":
             await reply.json({"object": "list", "data": GATEWAY_MODELS})
         elif request.path.startswith("/ollama/api/"):
@@ -257,8 +277,8 @@ class Upstream:
         await reply.stream_head()
         left = asyncio.ensure_future(reply.reader.read())
         while not left.done():
-            await reply.send(event("tick "))
-            await asyncio.wait([left], timeout=0.01)
+            await reply.send(event("tick ") if "messages" in reply.request.body else TICK)
+            await asyncio.wait([left], timeout=0.01 if "messages" in reply.request.body else 0.2)
         self.aborted.append(time.monotonic())
 
     def _ollama(self, request: Request) -> dict[str, Any]:

@@ -1,0 +1,118 @@
+"""The two commands of the README, run as a person runs them, in a real Chromium."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.support import browser as chromium
+from tests.support.jupyter import clean_environment
+from tests.support.processes import REPO, free_port, running, wait_until
+
+SHOTS = REPO / "test-results"
+
+
+@dataclass
+class Started:
+    """A `make` command that is running."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log: Path
+    url: str = ""
+    password: str = ""
+
+    def find(self, pattern: str) -> str:
+        """Wait for a line of its output and return the first group."""
+
+        def found() -> str | None:
+            if self.process.poll() is not None:
+                raise AssertionError(f"it ended with {self.process.returncode}:\n{self.log.read_text()[-4000:]}")
+            match = re.search(pattern, self.log.read_text())
+            return match[1] if match else None
+
+        return wait_until(found, f"{pattern} in its output", 120)
+
+    def press_ctrl_c(self) -> list[psutil.Process]:
+        """Interrupt its whole group, as a terminal does, wait for its end, and return what is still alive of it."""
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait(60)
+        _, alive = psutil.wait_procs(family, timeout=5)
+        return alive
+
+
+@contextmanager
+def make(folder: Path, target: str, *args: str, **env: str) -> Iterator[Started]:
+    """Run ``make <target>`` in the repository while the block runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = clean_environment(folder / "home", {"BROWSER": "true", **env})
+    for name in [n for n in environment if n.startswith("MAKE")]:
+        del environment[name]  # of the `make test` that we may be in
+    log = folder / f"{target}.log"
+    with running(["make", target, *args], log=log, env=environment) as process:
+        yield Started(process, folder, log)
+
+
+@contextmanager
+def make_lab(folder: Path, **env: str) -> Iterator[Started]:
+    """Run `make lab` in an empty folder and wait until it answers."""
+    with make(folder, "lab", f"DIR={folder / 'work'}", **env) as started:
+        started.url = started.find(r"(http://127\.0\.0\.1:\d+/lab\S*\?token=\w+)")
+        yield started
+
+
+@contextmanager
+def make_hub(folder: Path, **env: str) -> Iterator[Started]:
+    """Run `make hub` with a state of its own and wait until it answers."""
+    port = str(free_port())
+    with make(folder, "hub", AIDP_HUB_PORT=port, AIDP_STATE_DIR=str(folder / "state"), **env) as started:
+        started.url = started.find(r"is ready: (http\S+)")
+        started.password = started.find(r"password (\S+)")
+        yield started
+
+
+@pytest.fixture(scope="package")
+def chrome() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.ARGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chrome: Browser) -> Iterator[Page]:
+    """A fresh window. What the console says of errors is in ``page.errors``."""
+    context = chrome.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.errors = errors  # type: ignore[attr-defined]
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="package")
+def lab(tmp_path_factory: pytest.TempPathFactory, llama: str) -> Iterator[Started]:
+    """`make lab` with a real llama.cpp."""
+    with make_lab(tmp_path_factory.mktemp("lab"), LOCAL_OPENAI_BASE_URL=llama) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def hub(tmp_path_factory: pytest.TempPathFactory, llama: str) -> Iterator[Started]:
+    """`make hub` with a real llama.cpp."""
+    with make_hub(tmp_path_factory.mktemp("hub"), LOCAL_OPENAI_BASE_URL=llama) as started:
+        yield started

@@ -1,0 +1,79 @@
+"""What stands around the package agrees with it: the workflow, the hooks and the image use what there is."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.processes import REPO
+
+WORKFLOW = REPO / ".github" / "workflows" / "ci.yml"
+DOCKERFILE = REPO / "deploy" / "Dockerfile"
+
+
+def steps(job: dict[str, object]) -> list[dict[str, str]]:
+    found = job["steps"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_the_workflow_runs_the_targets_of_the_makefile() -> None:
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    runs = {name: [step["run"] for step in steps(job) if "run" in step] for name, job in jobs.items()}
+    assert runs["lint"] == ["make check"]
+    assert runs["test"] == ["make test"]
+    assert runs["build"] == ["make docs", "make dist"]
+    assert runs["image"][0] == "docker build -f deploy/Dockerfile -t aidp ."
+    assert [job.get("needs") for job in jobs.values()] == [None, "lint", "test", "build"]
+
+
+def test_the_workflow_may_only_read() -> None:
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not [name for name, job in workflow["jobs"].items() if "permissions" in job]
+    for job in workflow["jobs"].values():
+        checkout = next(step for step in steps(job) if step.get("uses", "").startswith("actions/checkout@"))
+        assert checkout["with"] == {"persist-credentials": False}
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"]) for step in steps(job) if "uses" in step)
+
+
+def test_what_the_image_copies_is_let_through_and_exists() -> None:
+    ignore = (REPO / "deploy" / "Dockerfile.dockerignore").read_text()
+    allowed = [line[1:] for line in ignore.splitlines() if line.startswith("!")]
+    copied = re.findall(r"^COPY (?!--from)(?:--chmod=\d+ )?(\S+) ", DOCKERFILE.read_text(), re.MULTILINE)
+    assert sorted(copied) == sorted(allowed)
+    assert [name for name in copied if not name.startswith("dist/") and not (REPO / name).exists()] == []
+
+
+def test_the_image_is_not_rooted() -> None:
+    assert re.findall(r"^USER (.*)", DOCKERFILE.read_text(), re.MULTILINE) == ["1000:100"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "jupyter lab --ip=0.0.0.0 --port=8888 --no-browser --debug"),
+        ({"JUPYTERHUB_API_TOKEN": "t"}, "jupyterhub-singleuser --debug"),
+    ],
+)
+def test_the_image_starts_what_it_was_started_for(tmp_path: Path, environment: dict[str, str], expected: str) -> None:
+    for name in ("jupyter", "jupyterhub-singleuser"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [REPO / "deploy" / "start-lab", "--debug"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected
+
+
+def test_scripts_may_be_run() -> None:
+    assert all(os.access(REPO / name, os.X_OK) for name in ("binder/postBuild", "deploy/start-lab"))
