@@ -108,7 +108,7 @@ $(DONE)/hub: $(DONE)/lab hub_config/proxy/package-lock.json
 	@touch $@
 
 $(DONE)/test: $(DONE)/hub
-	$(call install,test)
+	$(call install,test$(comma)docs)
 
 $(DONE)/dev: $(DONE)/hub
 	$(call install,dev)
