@@ -90,7 +90,8 @@ $(DONE)/tools: labextension/package-lock.json constraints.txt | $(BIN)/python
 
 $(BUNDLE): $(FRONT_END) $(DONE)/tools
 	@echo "Setting up: building the front end …"
-	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build:prod >/dev/null
+	@cd labextension && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build:prod >../$(DONE)/build.log 2>&1 \
+	  || { cat ../$(DONE)/build.log >&2; exit 1; }
 	@touch $@
 
 # No build isolation: the tools are there. The bundle is copied into the environment, so a new one means a new install.
