@@ -82,6 +82,7 @@ class AiService:
             await asyncio.gather(self._first_look, return_exceptions=True)
         await self._catalog.close()
         await self._http.close()
+        self._audit.close()
 
     @property
     def mode(self) -> Mode:

@@ -8,12 +8,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
-from aidp_ext.core.errors import UpstreamIncomplete, UpstreamInvalid, UpstreamTimeout, UpstreamUnreachable
+from aidp_ext.core.errors import (
+    AidpError,
+    UpstreamError,
+    UpstreamIncomplete,
+    UpstreamInvalid,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 
 log = logging.getLogger("aidp")
 
@@ -100,27 +107,43 @@ class HttpClient:
         return self._session
 
 
-@contextlib.contextmanager
-def translated(server: str, url: str, *, answering: bool = False) -> Iterator[None]:
-    """Raise aiohttp's errors as ours; ``answering`` where the server had already begun its answer."""
-    where = origin(url)
-    try:
-        yield
-    except TimeoutError as error:  # aiohttp's time-outs derive from it
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            raise UpstreamUnreachable(f"{server} does not answer at {where}.", provider=server) from error
-        raise UpstreamTimeout(f"{server} took the request and then stayed silent.", provider=server) from error
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-        raise UpstreamUnreachable(f"{where} is not an address of a server.", provider=server) from error
-    except (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError) as error:
-        raise UpstreamUnreachable(f"{server} does not answer at {where}.", provider=server) from error
-    except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError, ConnectionError) as error:
-        if answering:
-            raise UpstreamIncomplete(f"{server} broke off in the middle of its answer.", provider=server) from error
-        raise UpstreamUnreachable(f"{server} closed the connection without an answer.", provider=server) from error
-    except (aiohttp.ClientError, ValueError) as error:
-        log.debug("%s: %s", where, type(error).__name__)
-        raise UpstreamInvalid(f"What answers at {where} does not speak HTTP as expected.", provider=server) from error
+class translated:
+    """Raise aiohttp's errors as ours; ``answering`` where the server had already begun its answer.
+
+    A class and no generator: it is entered several times a request, and works only when something failed.
+    """
+
+    def __init__(self, server: str, url: object, *, answering: bool = False) -> None:
+        self._server = server
+        self._url = url
+        self._answering = answering
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AidpError):
+            ours = _ours(error, self._server, origin(str(self._url)), self._answering)
+            if ours is not None:
+                raise ours from error
+
+
+def _ours(error: Exception, server: str, where: str, answering: bool) -> UpstreamError | None:
+    """Return the error of our tree for one of aiohttp's, or None for any other."""
+    match error:
+        case aiohttp.ConnectionTimeoutError() | aiohttp.ClientConnectorError() | aiohttp.ClientProxyConnectionError():
+            return UpstreamUnreachable(f"{server} does not answer at {where}.", provider=server)
+        case TimeoutError():  # aiohttp's other time-outs derive from it
+            return UpstreamTimeout(f"{server} took the request and then stayed silent.", provider=server)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return UpstreamUnreachable(f"{where} is not an address of a server.", provider=server)
+        case aiohttp.ClientPayloadError() | aiohttp.ClientConnectionError() | ConnectionError():
+            if answering:
+                return UpstreamIncomplete(f"{server} broke off in the middle of its answer.", provider=server)
+            return UpstreamUnreachable(f"{server} closed the connection without an answer.", provider=server)
+        case aiohttp.ClientError() | ValueError():
+            return UpstreamInvalid(f"What answers at {where} does not speak HTTP as expected.", provider=server)
+    return None
 
 
 def shown(url: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import SHOTS
+from tests.support.processes import wait_until
 
 GHOST = ".jp-GhostText[data-provided-by='aidp-ext:inline']:not(.jp-GhostText-hiding)"
 STATUS = ".jp-AidpStatus"
@@ -69,12 +72,16 @@ def source(page: Page, number: int) -> str:
     return str(code_cell(page, number).evaluate(without_ghost))
 
 
-def save(page: Page, file: Path) -> str:
-    """Save with the keyboard and return what is on the disk once it has changed."""
+def save(page: Page, file: Path) -> dict[str, Any]:
+    """Save with the keyboard and return the notebook that is on the disk once it has changed."""
     before = file.read_text()
     page.keyboard.press("Control+s")
-    for _ in range(600):
-        if file.read_text() != before:
-            return file.read_text()
-        page.wait_for_timeout(50)
-    raise AssertionError("nothing was saved")
+
+    def saved() -> dict[str, Any] | None:
+        text = file.read_text()
+        try:
+            return json.loads(text) if text != before else None  # type: ignore[no-any-return]
+        except ValueError:
+            return None  # it is being written
+
+    return wait_until(saved, "the notebook is on the disk", 30)

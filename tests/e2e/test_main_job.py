@@ -41,7 +41,7 @@ def write_with_ghost_text(page: Page, notebook: Path, shot: str) -> None:
 
     expect(run(page, 3)).to_have_text("344 birds")
     shoot(page, f"{shot}-ran")
-    cells = json.loads(save(page, notebook))["cells"]
+    cells = save(page, notebook)["cells"]
     last = "".join(cells[-1]["source"])
     assert last == accepted
     assert "344 birds" in json.dumps(cells[-1]["outputs"])

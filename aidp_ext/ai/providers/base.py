@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -155,7 +155,7 @@ class Provider(abc.ABC):
     async def _read(self, response: aiohttp.ClientResponse, limit: int) -> bytes:
         parts: list[bytes] = []
         size = 0
-        with translated(self.label, str(response.url), answering=True):
+        with translated(self.label, response.url, answering=True):
             async for chunk in response.content.iter_any():
                 parts.append(chunk)
                 size += len(chunk)
@@ -249,25 +249,24 @@ class EventStream:
     def __aiter__(self) -> EventStream:
         return self
 
-    async def __anext__(self) -> bytes:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        try:
-            return await anext(self._source)
-        except StopAsyncIteration:
-            await self.aclose("ok")
-            raise
-        except UpstreamError as error:
-            await self.aclose(error.code)
-            raise
+    def __anext__(self) -> Awaitable[bytes]:
+        # No coroutine of its own: this is the hot path, once an event.
+        return self._source.__anext__() if self._first is None else self._take_first()
 
-    async def aclose(self, outcome: str = "cancelled") -> None:
+    async def _take_first(self) -> bytes:
+        first, self._first = self._first, None
+        assert first is not None
+        return first
+
+    async def aclose(self) -> None:
         """Close the connection. Calling it again does nothing."""
+        await self._source.aclose()
+        await self._end("cancelled")  # a generator that was never begun runs nothing when it is closed
+
+    async def _end(self, outcome: str) -> None:
         if self._ended:
             return
         self._ended = True
-        await self._source.aclose()
         await self._connection.aclose()
         if self.on_end is not None:
             self.on_end(outcome)
@@ -281,22 +280,30 @@ class EventStream:
         return Usage()
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
-        pending = b""
-        with translated(self._label, str(self._response.url), answering=True):
-            async for chunk in self._response.content.iter_any():
-                pending += chunk
-                end = _end_of_last_event(pending)
-                if end == 0:
-                    if len(pending) > _MAX_EVENT:
-                        raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
-                    continue
-                events, pending = pending[:end], pending[end:]
-                if self._translate is not None:
-                    events = b"".join(_translated_events(events, self._translate))
-                self._tail = (self._tail + events)[-_KEPT_TAIL:]
-                yield events
-        for missing in self._missing_end(pending.strip()):
-            yield missing
+        outcome = "cancelled"
+        try:
+            pending = b""
+            with translated(self._label, self._response.url, answering=True):
+                while chunk := await self._response.content.readany():
+                    pending += chunk
+                    end = _end_of_last_event(pending)
+                    if end == 0:
+                        if len(pending) > _MAX_EVENT:
+                            raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
+                        continue
+                    events, pending = pending[:end], pending[end:]
+                    if self._translate is not None:
+                        events = b"".join(_translated_events(events, self._translate))
+                    self._tail = (self._tail + events)[-_KEPT_TAIL:]
+                    yield events
+            for missing in self._missing_end(pending.strip()):
+                yield missing
+            outcome = "ok"
+        except UpstreamError as error:
+            outcome = error.code
+            raise
+        finally:
+            await self._end(outcome)
 
     def _missing_end(self, pending: bytes) -> list[bytes]:
         """Return what a proper end lacks; raise UpstreamIncomplete where this is no end."""
