@@ -97,7 +97,8 @@ async def _status(session: aiohttp.ClientSession, url: str, headers: dict[str, s
 async def _measure(aidp: Target, other: Target, direct: Target, server: Server) -> Costs:
     """Return the costs by target and kind, one per round; in each round every target has its turn."""
     costs: Costs = {}
-    connector = aiohttp.TCPConnector(limit=0)
+    # LiteLLM's server drops an idle connection after 5 s: leave before it does
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, timeout=TIMEOUT) as session:
         for round_number in range(ROUNDS + 1):  # the first one warms up

@@ -50,7 +50,11 @@ class Catalog:
         What is known is returned at once, and refreshed behind the caller's back where it is old. What is not known
         yet is waited for, and so is what is older than ``max_age_s(state)`` seconds.
         """
-        return tuple(await asyncio.gather(*(self._status(p, mode, max_age_s) for p in self.providers.values())))
+        looks = [self._look(provider, mode, max_age_s) for provider in self.providers.values()]
+        probes = [look for look in looks if isinstance(look, asyncio.Task)]
+        if probes:  # almost never: a request must not pay for tasks
+            await asyncio.wait(probes)  # and who is cancelled here cancels no probe that others wait for
+        return tuple(look.result() if isinstance(look, asyncio.Task) else look for look in looks)
 
     async def offers(self, mode: Mode, *, retry: bool = False) -> tuple[Offer, ...]:
         """Return the offers of all providers that answer; ``retry`` asks those that were down again first."""
@@ -60,18 +64,19 @@ class Catalog:
         """Let the provider be asked again on the next occasion: a call to it has just failed."""
         self._found.pop(provider, None)
 
-    async def _status(
+    def _look(
         self, provider: Provider, mode: Mode, max_age_s: Callable[[State], float] | None
-    ) -> ProviderStatus:
+    ) -> ProviderStatus | asyncio.Task[ProviderStatus]:
+        """Return what is known, or the probe that will know it."""
         if provider.locality is Locality.CLOUD and mode in CLOSED:
             return _blank(provider, State.DISABLED, CLOSED[mode])
         known = self._found.get(provider.name)
         if known is None:
-            return await asyncio.shield(self._probe(provider))
+            return self._probe(provider)
         asked_at, status = known
         age_s = self._clock() - asked_at
         if max_age_s is not None and age_s >= max_age_s(status.state):
-            return await asyncio.shield(self._probe(provider))
+            return self._probe(provider)
         if age_s > (FRESH_S if status.state is State.READY else FRESH_WHEN_DOWN_S):
             self._probe(provider)
         return status

@@ -6,6 +6,7 @@ aiohttp because it pools, streams, and closes the upstream connection at once wh
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -60,7 +61,7 @@ class HttpClient:
         Redirects are not followed: a local server could send private text elsewhere by one.
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamInvalid.
         """
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=read_timeout_s)
+        timeout = _timeout(self._connect_timeout_s, read_timeout_s)
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
         proxy = None if direct else proxy_for(url)
         with translated(server, url):
@@ -87,9 +88,9 @@ class HttpClient:
                 return await self._open_session().request(
                     method, url, data=data, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
                 )
-            except aiohttp.ServerDisconnectedError:
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 # A pooled connection that the server had closed meanwhile; nothing was answered on it.
-                if attempt == 2:
+                if attempt == 2 or isinstance(error, aiohttp.ClientConnectorError):
                     raise
         raise AssertionError("unreachable")
 
@@ -105,6 +106,11 @@ class HttpClient:
                 headers={"User-Agent": "aidp"},
             )
         return self._session
+
+
+@functools.cache
+def _timeout(connect_s: float, read_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
 
 
 class translated:

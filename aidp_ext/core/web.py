@@ -13,7 +13,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import msgspec
 from tornado import web
@@ -139,7 +139,7 @@ class _Errors(web.RequestHandler):
 class Api(_Errors):
     """The base of every route class. Knows Tornado, no host; the host's base class adds who the caller is."""
 
-    _work: asyncio.Task[None] | None = None
+    _work: asyncio.Task[Any] | None = None
     _client_gone = False
     finish_takes_content_type = False  # Jupyter's base class sets it
 
@@ -272,21 +272,26 @@ def _upgrade(ws_base: type) -> Callable[..., Awaitable[None]]:
 
 
 def _cancellable(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Run the endpoint as a task of its own, which a lost client cancels."""
+    """Let a lost client cancel the endpoint: Tornado runs each request as a task of its own."""
+
+    def was_left(self: Api) -> bool:
+        return self._client_gone
 
     @functools.wraps(method)
     async def run(self: Api, *args: Any, **kwargs: Any) -> None:
-        if self._client_gone:  # left while the caller was being identified
+        if was_left(self):  # while the caller was being identified
             return
-        self._work = asyncio.ensure_future(method(self, *args, **kwargs))
+        self._work = task = cast("asyncio.Task[Any]", asyncio.current_task())
         try:
-            await self._work
+            await method(self, *args, **kwargs)
         except asyncio.CancelledError:
-            if not self._client_gone:
-                self._work.cancel()
+            if not was_left(self):
                 raise
+            task.uncancel()  # the request ends here, and its task in good order
         except StreamClosedError:
             pass
+        finally:
+            self._work = None
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -80,3 +81,26 @@ def test_what_is_shown_of_an_address_holds_no_secret() -> None:
     assert shown("http://[::1]:11434/v1") == "http://[::1]:11434/v1"
     assert origin("http://me:secret@host:1/a/b?c") == "http://host:1"
     assert "secret" not in shown("http://me:secret@[broken")
+
+
+async def test_a_pooled_connection_that_has_died_is_replaced(http: HttpClient) -> None:
+    """llama.cpp ends a connection after 100 requests, whatever is on its way."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    connections = 0
+
+    async def one_answer_then_reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await reader.read(1)  # the next request arrives on it
+        await reader.read(1)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(one_answer_then_reset, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        for _ in range(3):
+            async with http.request("GET", url, server="It", direct=True) as response:
+                assert await response.read() == b"{}"
+    assert connections == 3

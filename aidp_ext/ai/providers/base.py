@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -120,33 +120,41 @@ class Provider(abc.ABC):
         ``translate`` turns the server's own documents (and the data of its events) into OpenAI's dialect.
         """
         is_completion = caller.headers.get("X-AIDP-Task") == Task.COMPLETE
+        request = self._http.request(
+            "POST",
+            url,
+            server=self.label,
+            body=msgspec.json.encode(body),
+            headers={**self._headers, **caller.headers} if self._forwards_headers else self._headers,
+            read_timeout_s=self._completion_timeout_s if is_completion else self._read_timeout_s,
+            direct=self._direct,
+        )
+        if body.get("stream"):
+            return await self._stream(request, translate, notes)
+        async with request as response:
+            document = await self._document(response)
+        decode(document, self.label)  # half a document must not look like an answer
+        return Answer(document=translate(document) if translate else document, notes=notes)
+
+    async def _stream(
+        self,
+        request: AbstractAsyncContextManager[aiohttp.ClientResponse],
+        translate: Callable[[bytes], bytes] | None,
+        notes: tuple[str, ...],
+    ) -> Answer:
+        """Return the answer once its first event is here; the connection then belongs to the events."""
         async with AsyncExitStack() as stack:
-            response = await stack.enter_async_context(
-                self._http.request(
-                    "POST",
-                    url,
-                    server=self.label,
-                    body=msgspec.json.encode(body),
-                    headers={**self._headers, **(caller.headers if self._forwards_headers else {})},
-                    read_timeout_s=self._completion_timeout_s if is_completion else self._read_timeout_s,
-                    direct=self._direct,
-                )
-            )
-            if not body.get("stream"):
-                document = await self._document(response)
-                decode(document, self.label)  # half a document must not look like an answer
-                return Answer(document=translate(document) if translate else document, notes=notes)
+            response = await stack.enter_async_context(request)
             await self._check_status(response)
             if response.content_type != "text/event-stream":
                 raise await self._not_events(response)
             events = EventStream(response, self.label, stack.pop_all(), translate)
-            try:
-                await events.wait_for_first()
-            except BaseException:
-                await events.aclose()
-                raise
-            return Answer(events=events, notes=notes)
-        raise AssertionError("unreachable")
+        try:
+            await events.wait_for_first()
+        except BaseException:
+            await events.aclose()
+            raise
+        return Answer(events=events, notes=notes)
 
     async def _document(self, response: aiohttp.ClientResponse) -> bytes:
         await self._check_status(response)
@@ -337,6 +345,8 @@ class _HasUsage(msgspec.Struct):
 
 def _end_of_last_event(data: bytes) -> int:
     r"""Return the index behind the last blank line (``\n\n`` or ``\r\n\r\n``), or 0."""
+    if data.endswith(b"\n\n"):  # by far the most frequent
+        return len(data)
     plain = data.rfind(b"\n\n")
     crlf = data.rfind(b"\n\r\n")
     return max(plain + 2 if plain >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
