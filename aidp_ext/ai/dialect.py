@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from aidp_ext.ai.models import Capability, Mode, Privacy, RouteRequest, Task
@@ -117,12 +116,6 @@ def header(kind: type[Task] | type[Privacy], name: str, value: str | None) -> An
         return kind(value.strip().lower())
     except ValueError as error:
         raise InvalidRequest(f"`{name}`: expected one of {', '.join(kind)}.", field=name) from error
-
-
-def raw(body: bytes) -> dict[str, Any]:
-    """Return the whole body of a request that has been validated, unknown fields included, for passing on."""
-    found: dict[str, Any] = msgspec.json.decode(body)
-    return found
 
 
 def _tokens_in(content: str | list[dict[str, Any]] | None) -> int:

@@ -197,6 +197,7 @@ class Answer:
 
     document: bytes | None = None
     events: Events | None = None
+    usage: Usage = Usage()  # of a document; events know their own
     notes: tuple[str, ...] = ()
     route: str = ""
     locality: Locality = Locality.LOCAL

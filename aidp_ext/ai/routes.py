@@ -67,9 +67,9 @@ class ChatCompletions(AiApi):
     async def post(self) -> None:
         """Answer a chat."""
         self.check_size()
-        parsed = self.body(dialect.ChatRequest)
-        request = self.routed(parsed, Task.CHAT)
-        await self.emit(await self.ai.chat(request, dialect.raw(self.request.body), self.caller(request.task)))
+        body = self.document()
+        request = self.routed(self.fit(body, dialect.ChatRequest), Task.CHAT)
+        await self.emit(await self.ai.chat(request, body, self.caller(request.task)))
 
 
 class Completions(AiApi):
@@ -79,9 +79,9 @@ class Completions(AiApi):
     async def post(self) -> None:
         """Complete a text."""
         self.check_size()
-        parsed = self.body(dialect.CompletionRequest)
-        request = self.routed(parsed, Task.COMPLETE)
-        await self.emit(await self.ai.complete(request, dialect.raw(self.request.body), self.caller(request.task)))
+        body = self.document()
+        request = self.routed(self.fit(body, dialect.CompletionRequest), Task.COMPLETE)
+        await self.emit(await self.ai.complete(request, body, self.caller(request.task)))
 
 
 class Models(AiApi):

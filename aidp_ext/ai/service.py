@@ -28,7 +28,7 @@ from aidp_ext.ai.models import (
 )
 from aidp_ext.ai.policy import AUTO, AUTO_CLOUD, AUTO_LOCAL, REASONS, decide
 from aidp_ext.ai.providers import make_providers
-from aidp_ext.ai.providers.base import Body, Provider, usage_in
+from aidp_ext.ai.providers.base import Body, Provider
 from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import (
     AidpError,
@@ -234,8 +234,7 @@ class AiService:
         """Return the answer with its route written on it, and its record written when it ends."""
         events = answer.events
         if events is None:
-            assert answer.document is not None
-            self._record(request, choice, caller, attempt, started, "ok", usage_in(answer.document))
+            self._record(request, choice, caller, attempt, started, "ok", answer.usage)
         else:
 
             def ended(outcome: str) -> None:

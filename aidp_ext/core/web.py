@@ -150,16 +150,25 @@ class Api(_Errors):
 
         Raises InvalidJson where it is no JSON, and InvalidRequest naming the field where it does not fit.
         """
+        return self.fit(self.document(), kind)
+
+    def document(self) -> Any:
+        """Return the JSON body as it is, fields that nobody knows included. Raises InvalidJson."""
         if not self.request.body:
             raise errors.InvalidJson("The request has no body; a JSON object is expected.")
         try:
-            return msgspec.json.decode(self.request.body, type=kind)
-        except msgspec.ValidationError as error:
-            raise _invalid_field(error) from error
+            return msgspec.json.decode(self.request.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise errors.InvalidJson(f"The body is not valid JSON: {error}.") from error
         except RecursionError as error:
             raise errors.InvalidJson("The body is nested too deeply.") from error
+
+    def fit(self, document: Any, kind: type[T]) -> T:
+        """Return a JSON value as ``kind``. Raises InvalidRequest naming the field."""
+        try:
+            return msgspec.convert(document, kind)
+        except msgspec.ValidationError as error:
+            raise _invalid_field(error) from error
 
     def reply(self, value: Any, *, headers: Mapping[str, str] | None = None) -> None:
         """Finish with ``value`` as JSON; bytes are taken as JSON already encoded."""

@@ -7,6 +7,7 @@ an :class:`~aidp_ext.ai.models.Answer`. Foreign errors become ours here, once.
 from __future__ import annotations
 
 import abc
+import contextlib
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -133,8 +134,9 @@ class Provider(abc.ABC):
             return await self._stream(request, translate, notes)
         async with request as response:
             document = await self._document(response)
-        decode(document, self.label)  # half a document must not look like an answer
-        return Answer(document=translate(document) if translate else document, notes=notes)
+        if translate is not None:
+            document = translate(document)
+        return Answer(document=document, usage=_usage_of(document, self.label), notes=notes)
 
     async def _stream(
         self,
@@ -284,7 +286,8 @@ class EventStream:
         """The tokens that the server reported in its last events, if it did."""
         for line in reversed(self._tail.splitlines()):
             if line.startswith(b"data:") and b'"usage"' in line:
-                return usage_in(line[5:])
+                with contextlib.suppress(UpstreamInvalid):
+                    return _usage_of(line[5:], self._label)
         return Usage()
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
@@ -325,13 +328,18 @@ class EventStream:
         raise UpstreamIncomplete(f"{self._label} broke off in the middle of its answer.")
 
 
-def usage_in(document: bytes) -> Usage:
-    """Return the tokens that an answer, or one event of it, reports."""
+def _usage_of(document: bytes, label: str) -> Usage:
+    """Return the tokens that an answer reports. Raises UpstreamInvalid where it is no JSON object: not half a one."""
     try:
-        found = msgspec.json.decode(document, type=_HasUsage)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(document, type=_HasUsage).usage
+    except msgspec.ValidationError:
+        if not isinstance(decode(document, label), dict):
+            raise UpstreamInvalid(f"{label} answered with something that is no object.") from None
         return Usage()
-    return Usage(found.usage.prompt_tokens, found.usage.completion_tokens) if found.usage else Usage()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decode(document, label)  # says what it is
+        return Usage()
+    return Usage(found.prompt_tokens, found.completion_tokens) if found else Usage()
 
 
 class _Usage(msgspec.Struct):
