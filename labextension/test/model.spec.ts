@@ -104,6 +104,14 @@ describe('AiModel', () => {
     expect(sentence(model)).toBe('No model can be reached. Start Ollama.');
   });
 
+  it('says what to do when the last model broke off and none is left', () => {
+    const error = new AidpError('upstream_incomplete', 'It broke off.');
+    expect(sentence({ error, decision: NONE })).toBe(
+      'It broke off. Start Ollama.'
+    );
+    expect(sentence({ error, decision: LOCAL })).toBe('It broke off.');
+  });
+
   it('is quiet and grey in a server without aidp', async () => {
     const { model, world } = setup();
     world.refusal = json({ message: 'Not Found' }, 404);

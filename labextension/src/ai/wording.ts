@@ -41,8 +41,9 @@ export function sentence({
   error,
   decision
 }: Pick<Known, 'error' | 'decision'>): string {
+  const nextStep = error?.nextStep ?? decision?.next_step; // with no model left, what to do about that
   return error
-    ? [error.message, error.nextStep].filter(Boolean).join(' ')
+    ? [error.message, nextStep].filter(Boolean).join(' ')
     : [decision?.message, decision?.next_step].filter(Boolean).join(' ');
 }
 
