@@ -75,7 +75,8 @@ def decide(request: RouteRequest, offers: Sequence[Offer], policy: Policy, budge
             ranked.append(offer)
         else:
             refused.append(Choice(offer, reason))
-    ranked.sort(key=lambda offer: _rank(request, offer, policy))
+    if len(ranked) > 1:
+        ranked.sort(key=lambda offer: _rank(request, offer, policy))
     return Decision(tuple(Choice(o, _reason(request, o, policy, budget)) for o in ranked), tuple(refused))
 
 
