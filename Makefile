@@ -26,7 +26,7 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 lab: $(DONE)/lab ## JupyterLab for one person, in the folder DIR (work)
-	@$(AIDP) lab $(DIR)
+	@$(AIDP) lab "$(DIR)"
 
 hub: $(DONE)/hub ## JupyterHub for a team, on port 8000
 	@$(AIDP) hub
@@ -73,16 +73,22 @@ lock: $(DONE)/test $(DONE)/dev $(DONE)/docs $(DONE)/build ## pin what is install
 
 # --- set-up: each step leaves a mark, and is taken again when what it depends on has changed ---
 
+define need_node
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm >/dev/null || \
+	  { echo "aidp: no_node: Node 20 or newer with npm is needed: https://nodejs.org/" >&2; exit 2; }
+endef
+
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "aidp: no_python: Python 3.11 or newer is needed: https://www.python.org/downloads/" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "aidp: no_python: $(PYTHON) is older than 3.11; name another: make PYTHON=python3.12 …" >&2; exit 2; }
-	@command -v npm >/dev/null || { echo "aidp: no_node: Node 20 or newer with npm is needed: https://nodejs.org/" >&2; exit 2; }
+	$(need_node)
 	@echo "Setting up: Python packages …"
 	@$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(DONE)
 
 # What builds the front end: its packages, and the Python side of the builder. The two downloads go on together.
 $(DONE)/tools: labextension/package-lock.json constraints.txt | $(BIN)/python
+	$(need_node)
 	@echo "Setting up: front end packages …"
 	@(cd labextension && npm ci --silent --no-audit --no-fund) & npm=$$!; \
 	 $(PIP) "jupyter-builder>=1.2,<2" "hatchling>=1.27" "hatch-jupyter-builder>=0.9" editables; wait $$npm
@@ -104,6 +110,7 @@ $(DONE)/lab: pyproject.toml constraints.txt $(wildcard jupyter-config/*/*.json) 
 	$(call install,lab)
 
 $(DONE)/hub: $(DONE)/lab hub_config/proxy/package-lock.json
+	$(need_node)
 	$(call install,lab$(comma)hub)
 	@cd hub_config/proxy && npm ci --silent --no-audit --no-fund
 	@touch $@

@@ -98,7 +98,13 @@ class _Identified:
         return type(provider) in (IdentityProvider, PasswordIdentityProvider)
 
     async def prepare(self) -> None:
-        await super().prepare()  # type: ignore[misc]
+        try:
+            await super().prepare()  # type: ignore[misc]
+        except web.HTTPError as error:
+            # With allow_unauthenticated_access off, Jupyter refuses by itself, with a 403.
+            if error.status_code == 403 and self.current_user is None:
+                raise _unauthenticated() from error
+            raise
         self._refuse_nobody()
 
     def check_xsrf_cookie(self) -> None:

@@ -108,7 +108,7 @@ async def serve() -> None:
     # The gateway is nobody's gateway but its own; the token in its environment is for asking the hub.
     config = AiConfig(config=Config({"AiConfig": {"gateway_url": ""}}))
     ai = AiService(config, AuditLog(state / "audit.jsonl"), ModeStore(state / "mode.json"))
-    server = HTTPServer(make_app(prefix, ai), max_buffer_size=config.max_prompt_bytes + 1024)
+    server = HTTPServer(make_app(prefix, ai), max_buffer_size=4 * config.max_prompt_bytes)
     server.listen(address.port or 0, address.hostname or "127.0.0.1")
     await ai.start()
     stop = asyncio.Event()

@@ -17,7 +17,7 @@ def apply(c: Config, settings: Settings) -> None:
     c.JupyterHub.services = [
         {
             "name": "aidp",
-            "command": [sys.executable, "-m", "aidp_ext.hubservice"],
+            "command": [sys.executable, "-P", "-m", "aidp_ext.hubservice"],
             "url": f"http://127.0.0.1:{settings.ports.service}",
             "environment": {**settings.service_environment, "AIDP_STATE_DIR": str(settings.state_dir)},
             "oauth_no_confirm": True,  # it is a part of the hub, not a third party

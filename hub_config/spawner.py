@@ -23,7 +23,8 @@ def apply(c: Config, settings: Settings) -> None:
     c.JupyterHub.spawner_class = "simple"
     c.SimpleLocalProcessSpawner.home_dir_template = homes + "/{username}"
     c.Spawner.pre_spawn_hook = prepare_home
-    c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
+    # -P: a file of the user's that is named like a module of Python's must not be taken for it
+    c.Spawner.cmd = [sys.executable, "-P", "-m", "jupyterhub.singleuser"]
     c.Spawner.args = [f"--HubOAuth.cache_max_age={CACHE_MAX_AGE_S}", *(["--allow-root"] if os.geteuid() == 0 else [])]
     c.Spawner.default_url = "/lab"
     c.Spawner.environment = {**settings.user_environment, "AIDP_SERVICE_URL": settings.service_url}

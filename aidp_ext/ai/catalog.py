@@ -17,6 +17,7 @@ log = logging.getLogger("aidp")
 
 FRESH_S = 60.0
 FRESH_WHEN_DOWN_S = 5.0
+_PROBE = "aidp probe "
 RETRY_S = 2.0  # how often a provider that is down is asked again when a request has nowhere else to go
 
 #: Modes in which nothing in the cloud is contacted, with the words for it.
@@ -54,15 +55,28 @@ class Catalog:
         probes = [look for look in looks if isinstance(look, asyncio.Task)]
         if probes:  # almost never: a request must not pay for tasks
             await asyncio.wait(probes)  # and who is cancelled here cancels no probe that others wait for
-        return tuple(look.result() if isinstance(look, asyncio.Task) else look for look in looks)
+        return tuple(look if isinstance(look, ProviderStatus) else self._outcome(look) for look in looks)
+
+    def _outcome(self, probe: asyncio.Task[ProviderStatus]) -> ProviderStatus:
+        if not probe.cancelled():
+            return probe.result()
+        provider = self.providers[probe.get_name().removeprefix(_PROBE)]
+        return _blank(provider, State.DISABLED, "Not contacted: the mode has changed.")
 
     async def offers(self, mode: Mode, *, retry: bool = False) -> tuple[Offer, ...]:
         """Return the offers of all providers that answer; ``retry`` asks those that were down again first."""
         return tuple(o for status in await self.statuses(mode, _retry if retry else None) for o in status.offers)
 
     def doubt(self, provider: str) -> None:
-        """Let the provider be asked again on the next occasion: a call to it has just failed."""
-        self._found.pop(provider, None)
+        """Let the provider be asked again, behind the next request's back: a call to it has just failed."""
+        if provider in self._found:
+            self._found[provider] = (float("-inf"), self._found[provider][1])
+
+    def forget_cloud(self) -> None:
+        """Stop asking what is in the cloud, at once."""
+        for name, probe in list(self._probes.items()):
+            if self.providers[name].locality is Locality.CLOUD:
+                probe.cancel()
 
     def _look(
         self, provider: Provider, mode: Mode, max_age_s: Callable[[State], float] | None
@@ -85,7 +99,7 @@ class Catalog:
         """Return the probe of a provider, the one that is under way if there is one."""
         probe = self._probes.get(provider.name)
         if probe is None:
-            probe = asyncio.create_task(self._ask(provider), name=f"aidp probe {provider.name}")
+            probe = asyncio.create_task(self._ask(provider), name=_PROBE + provider.name)
             self._probes[provider.name] = probe
             probe.add_done_callback(lambda _: self._probes.pop(provider.name, None))
         return probe

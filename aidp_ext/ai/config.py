@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,10 @@ from aidp_ext.ai.models import Budget, Locality, Mode, Policy
 from aidp_ext.core.errors import StorageError
 
 log = logging.getLogger("aidp")
+
+
+# RFC 1918 and RFC 4193. Python's `is_private` would include more, such as networks reserved for documentation.
+_PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 
 
 class AiConfig(Configurable):
@@ -177,16 +182,17 @@ class AiConfig(Configurable):
 
 
 def _is_local_host(host: str) -> bool:
+    if not host.isascii() or re.fullmatch(r"0[xX][0-9a-fA-F]*|[0-9]+", host):
+        return False  # names that look like others, and addresses written as one number
     try:
         address = ipaddress.ip_address(host.split("%")[0])
     except ValueError:
         return bool(host) and (
             "." not in host or host.endswith((".local", ".localhost", ".internal", ".lan", ".home.arpa"))
         )
-    # "private" alone would include documentation and benchmarking networks; nothing of ours is there.
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    return address.is_loopback or address.is_private or address.is_link_local
+    return address.is_loopback or address.is_link_local or any(address in network for network in _PRIVATE)
 
 
 def ollama_url(host: str) -> str:

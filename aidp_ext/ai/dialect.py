@@ -38,11 +38,18 @@ class Sampling(Struct, kw_only=True):
     seed: int | None = None
 
 
+class Part(Struct):
+    """One part of a message."""
+
+    type: str
+    text: str | None = None
+
+
 class Message(Struct):
     """One message of a chat."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[Part] | None = None
     tool_calls: list[dict[str, Any]] | None = None
 
 
@@ -70,8 +77,14 @@ class ChatRequest(Sampling, kw_only=True):
 class CompletionRequest(Sampling, kw_only=True):
     """``POST v1/completions``."""
 
-    prompt: str
+    prompt: str | list[Any]
     suffix: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.prompt, list) and self.suffix:
+            raise ValueError("`prompt` as a list goes with no `suffix`")
+        if isinstance(self.prompt, list) and not all(isinstance(item, str | int | list) for item in self.prompt):
+            raise ValueError("`prompt` is a text, texts, or tokens")
 
     def needs(self) -> frozenset[Capability]:
         """Return what a model must, and with a suffix should, be able to do."""
@@ -79,6 +92,10 @@ class CompletionRequest(Sampling, kw_only=True):
 
     def tokens(self) -> int:
         """Return about how many tokens the prompt has."""
+        if isinstance(self.prompt, list):  # texts, or tokens already
+            return sum(
+                _tokens_in(i) if isinstance(i, str) else len(i) if isinstance(i, list) else 1 for i in self.prompt
+            )
         return _tokens_in(self.prompt) + _tokens_in(self.suffix)
 
 
@@ -118,7 +135,7 @@ def header(kind: type[Task] | type[Privacy], name: str, value: str | None) -> An
         raise InvalidRequest(f"`{name}`: expected one of {', '.join(kind)}.", field=name) from error
 
 
-def _tokens_in(content: str | list[dict[str, Any]] | None) -> int:
+def _tokens_in(content: str | list[Part] | None) -> int:
     if content is None:
         return 0
     if isinstance(content, str):
@@ -126,8 +143,8 @@ def _tokens_in(content: str | list[dict[str, Any]] | None) -> int:
         return (
             len(content) // _BYTES_PER_TOKEN + 1 if content.isascii() else len(content.encode()) // _BYTES_PER_TOKEN + 1
         )
-    return sum(_tokens_in(part.get("text", "")) if "text" in part else _IMAGE_TOKENS for part in content)
+    return sum(_IMAGE_TOKENS if part.text is None else _tokens_in(part.text) for part in content)
 
 
-def _has_image(content: str | list[dict[str, Any]] | None) -> bool:
-    return isinstance(content, list) and any(part.get("type") == "image_url" for part in content)
+def _has_image(content: str | list[Part] | None) -> bool:
+    return isinstance(content, list) and any(part.type == "image_url" for part in content)

@@ -186,6 +186,9 @@ class Events(Protocol):
     async def aclose(self) -> None:
         """End it."""
 
+    def abort(self) -> None:
+        """Cut the connection; who reads gets UpstreamIncomplete."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -208,7 +211,7 @@ class Answer:
     def headers(self) -> Mapping[str, str]:
         """The response headers that say who answers and why."""
         said = {
-            "X-AIDP-Route": self.route.encode("ascii", "replace").decode(),
+            "X-AIDP-Route": "".join(c if c.isascii() and c.isprintable() else "?" for c in self.route),
             "X-AIDP-Reason": self.reason,
             "X-AIDP-Attempts": str(self.attempts),
             "X-AIDP-Locality": str(self.locality),

@@ -69,8 +69,10 @@ def decide(request: RouteRequest, offers: Sequence[Offer], policy: Policy, budge
     """
     ranked: list[Offer] = []
     refused: list[Choice] = []
+    is_route = any(offer.route == request.model for offer in offers)
     for offer in offers:
-        reason = _refusal(request, offer, policy, budget)
+        is_named = offer.route == request.model if is_route else _named(request.model, offer)
+        reason = _refusal(request, offer, policy, budget) if is_named else "not_asked_for"
         if reason is None:
             ranked.append(offer)
         else:
@@ -81,8 +83,6 @@ def decide(request: RouteRequest, offers: Sequence[Offer], policy: Policy, budge
 
 
 def _refusal(request: RouteRequest, offer: Offer, policy: Policy, budget: Budget) -> str | None:
-    if not _named(request.model, offer):
-        return "not_asked_for"
     if offer.locality is Locality.CLOUD:
         closed = _cloud_closed(request, policy, budget)
         if closed is not None:
@@ -102,7 +102,7 @@ def _named(model: str, offer: Offer) -> bool:
         return offer.locality is Locality.LOCAL
     if model == AUTO_CLOUD:
         return offer.locality is Locality.CLOUD
-    return model in (AUTO, offer.route, offer.model)
+    return model in (AUTO, offer.model)
 
 
 def _cloud_closed(request: RouteRequest, policy: Policy, budget: Budget) -> str | None:
@@ -121,7 +121,8 @@ def _cloud_closed(request: RouteRequest, policy: Policy, budget: Budget) -> str 
 
 
 def _prefers_local(request: RouteRequest, policy: Policy) -> bool:
-    return policy.mode is not Mode.CLOUD and request.task in LOCAL_FIRST
+    is_named = request.model not in (AUTO, AUTO_LOCAL, AUTO_CLOUD)  # by a name that several may have
+    return policy.mode is not Mode.CLOUD and (is_named or request.task in LOCAL_FIRST)
 
 
 def _rank(request: RouteRequest, offer: Offer, policy: Policy) -> tuple[bool, int, bool, bool, float, str]:

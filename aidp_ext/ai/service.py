@@ -6,11 +6,12 @@ import asyncio
 import difflib
 import logging
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aidp_ext.ai.catalog import CLOSED, Catalog
+from aidp_ext.ai.catalog import CLOSED, FRESH_S, Catalog
 from aidp_ext.ai.config import AiConfig, ModeStore
 from aidp_ext.ai.models import (
     Answer,
@@ -18,9 +19,11 @@ from aidp_ext.ai.models import (
     Capability,
     Choice,
     Decision,
+    Events,
     Locality,
     Mode,
     Offer,
+    Privacy,
     ProviderStatus,
     RouteRequest,
     State,
@@ -68,6 +71,7 @@ class AiService:
         self._http = HttpClient(connect_timeout_s=config.connect_timeout_s)
         self._catalog = Catalog(make_providers(config, self._http))
         self._first_look: asyncio.Task[Any] | None = None
+        self._in_the_cloud: weakref.WeakSet[Events] = weakref.WeakSet()  # streams under way
 
     async def start(self) -> None:
         """Begin to look for models, without waiting for them."""
@@ -92,12 +96,16 @@ class AiService:
     def set_mode(self, mode: Mode, caller: Caller) -> None:
         """Take another mode, and keep it. Raises StorageError where it holds but cannot be kept."""
         was, self._mode = self._mode, mode
+        if mode in CLOSED:
+            self._catalog.forget_cloud()
+            for events in list(self._in_the_cloud):
+                events.abort()
         self._audit.append("ai.mode", caller.name, mode=mode, was=was)
         self._modes.write(mode)
 
     async def providers(self, *, refresh: bool = False) -> tuple[ProviderStatus, ...]:
         """Return every provider's status, those that only lack a key included."""
-        found = await self._catalog.statuses(self._mode, (lambda _: 0.0) if refresh else None)
+        found = await self._catalog.statuses(self._mode, lambda _: 0.0 if refresh else FRESH_S)
         names = {status.name for status in found}
         return found + tuple(
             ProviderStatus(
@@ -207,7 +215,7 @@ class AiService:
         for attempt, choice in enumerate(decision.ranked, start=1):
             provider = self._catalog.providers[choice.offer.provider]
             try:
-                answer: Answer = await method(provider)(choice.offer, body, caller)
+                answer: Answer = await method(provider)(choice.offer, body, self._bound(caller, choice))
             except UpstreamError as error:
                 self._record(request, choice, caller, attempt, started, error.code, Usage())
                 if not (isinstance(error, UpstreamRejected) and error.is_callers_fault):
@@ -223,6 +231,12 @@ class AiService:
                 raise
             return self._watched(answer, request, choice, caller, attempt, started)
         raise AssertionError("unreachable")
+
+    def _bound(self, caller: Caller, choice: Choice) -> Caller:
+        """Return the caller with what was decided here written down for a gateway, which decides again."""
+        if choice.offer.locality is Locality.CLOUD:
+            return caller
+        return replace(caller, headers={**caller.headers, "X-AIDP-Privacy": str(Privacy.LOCAL)})
 
     def _may_still(self, choice: Choice, request: RouteRequest) -> bool:
         """Return whether the next offer is still allowed: the user may have gone offline during the first call."""
@@ -243,6 +257,8 @@ class AiService:
                 self._record(request, choice, caller, attempt, started, outcome, events.usage)
 
             events.on_end = ended
+            if choice.offer.locality is Locality.CLOUD:
+                self._in_the_cloud.add(events)
         return replace(
             answer,
             route=choice.offer.route,

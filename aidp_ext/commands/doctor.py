@@ -15,6 +15,7 @@ from typing import Literal
 
 from aidp_ext._version import __version__
 from aidp_ext.ai.config import AiConfig
+from aidp_ext.ai.models import Locality
 from aidp_ext.ai.providers import make_providers
 from aidp_ext.core import proc
 from aidp_ext.core.errors import AidpError, ProcessError
@@ -119,7 +120,7 @@ async def _models() -> list[Finding]:
     rows = []
     try:
         for provider in make_providers(config, http):
-            if provider.name not in ("ollama", "local"):
+            if provider.name not in ("ollama", "local") or provider.locality is Locality.CLOUD:
                 continue
             try:
                 offers = await provider.offers()

@@ -78,7 +78,7 @@ def serve(
 
     ending = asyncio.run(
         supervise(
-            [sys.executable, "-m", "jupyterhub", "-f", str(config_file)],
+            [sys.executable, "-P", "-m", "jupyterhub", "-f", str(config_file)],
             hub_environment(settings, environ),
             log,
             ready=lambda: until_answering(f"{settings.local_url}hub/health"),

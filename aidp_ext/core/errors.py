@@ -12,6 +12,7 @@
     ├── NotFound                  not_found
     │   └── ModelNotFound         model_not_found
     ├── Conflict                  conflict
+    │   └── PortInUse             port_in_use
     ├── Unavailable               unavailable
     │   └── NoModelAvailable      no_model_available
     ├── StorageError              storage_error
@@ -111,6 +112,12 @@ class Conflict(AidpError):
     """The thing is in a state that does not allow this."""
 
     code = "conflict"
+
+
+class PortInUse(Conflict):
+    """Another program listens there already."""
+
+    code = "port_in_use"
 
 
 class Unavailable(AidpError):

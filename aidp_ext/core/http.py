@@ -10,6 +10,7 @@ import functools
 import logging
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -52,16 +53,17 @@ class HttpClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         read_timeout_s: float = 120.0,
+        total_timeout_s: float | None = None,
         direct: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request and give the response, whose body is not read yet.
 
         ``server`` is the name for messages. ``direct`` keeps it from any proxy of the environment: what is local
-        must not take a way over other machines. ``read_timeout_s`` bounds each silence, not the whole answer.
+        must not take a way over other machines. ``read_timeout_s`` bounds each silence, ``total_timeout_s`` everything.
         Redirects are not followed: a local server could send private text elsewhere by one.
         Raises UpstreamUnreachable, UpstreamTimeout or UpstreamInvalid.
         """
-        timeout = _timeout(self._connect_timeout_s, read_timeout_s)
+        timeout = _timeout(self._connect_timeout_s, read_timeout_s, total_timeout_s)
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
         proxy = None if direct else proxy_for(url)
         with translated(server, url):
@@ -84,18 +86,29 @@ class HttpClient:
         proxy: str | None,
     ) -> aiohttp.ClientResponse:
         for attempt in (1, 2):
+            connection = SimpleNamespace(reused=False)
             try:
                 return await self._open_session().request(
-                    method, url, data=data, headers=headers, timeout=timeout, proxy=proxy, allow_redirects=False
+                    method,
+                    url,
+                    data=data,
+                    headers=headers,
+                    timeout=timeout,
+                    proxy=proxy,
+                    allow_redirects=False,
+                    trace_request_ctx=connection,
                 )
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                # A pooled connection that the server had closed meanwhile; nothing was answered on it.
-                if attempt == 2 or isinstance(error, aiohttp.ClientConnectorError):
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # A pooled connection that the server had closed meanwhile; nothing was answered on it. On a fresh one
+                # the server has had the request, and asking again could cost twice.
+                if attempt == 2 or not connection.reused:
                     raise
         raise AssertionError("unreachable")
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
+            traces = aiohttp.TraceConfig()
+            traces.on_connection_reuseconn.append(_note_reuse)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0,
@@ -103,14 +116,20 @@ class HttpClient:
                     resolver=aiohttp.ThreadedResolver(),  # the system's own: hosts file, mDNS, VPN
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[traces],
                 headers={"User-Agent": "aidp"},
             )
         return self._session
 
 
 @functools.cache
-def _timeout(connect_s: float, read_s: float) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
+def _timeout(connect_s: float, read_s: float, total_s: float | None) -> aiohttp.ClientTimeout:
+    # `connect` bounds the look-up of the name too
+    return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
+
+
+async def _note_reuse(_: aiohttp.ClientSession, trace: SimpleNamespace, __: object) -> None:
+    trace.trace_request_ctx.reused = True
 
 
 class translated:

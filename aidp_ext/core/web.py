@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -79,8 +80,10 @@ _TYPES = {
 
 def status_of(error: errors.AidpError) -> int:
     """Return the HTTP status for an error. A rejection by an upstream keeps the upstream's own 4xx where it fits."""
-    if isinstance(error, errors.UpstreamRejected) and error.status in (400, 404, 413, 422, 429):
-        return error.status
+    if isinstance(error, errors.UpstreamRejected):
+        is_another_aidps = error.code != errors.UpstreamRejected.code  # it has weighed the status as we do
+        if is_another_aidps or error.status in (400, 404, 413, 422, 429):
+            return error.status
     return next(_STATUS[cls] for cls in type(error).__mro__ if cls in _STATUS)
 
 
@@ -313,5 +316,7 @@ def _invalid_field(error: msgspec.ValidationError) -> errors.InvalidRequest:
     """Translate msgspec's "Expected `float` <= 2.0 - at `$.temperature`"."""
     what, _, path = str(error).partition(" - at ")
     field = path.strip("`").removeprefix("$").removeprefix(".")
+    if missing := re.search(r"missing required field `(\w+)`", what):
+        field = f"{field}.{missing[1]}" if field else missing[1]
     where = f"`{field}`" if field else "The body"
     return errors.InvalidRequest(f"{where}: {what[:1].lower()}{what[1:]}.", field=field or None)

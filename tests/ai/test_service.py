@@ -13,7 +13,7 @@ import pytest
 from traitlets.config import Config
 
 from aidp_ext.ai.config import AiConfig, ModeStore
-from aidp_ext.ai.models import Answer, Caller, Capability, Mode, Privacy, RouteRequest, State, Task
+from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Mode, Privacy, RouteRequest, State, Task
 from aidp_ext.ai.service import AiService
 from aidp_ext.core.audit import AuditLog, verify
 from aidp_ext.core.errors import (
@@ -28,8 +28,9 @@ from aidp_ext.core.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from aidp_ext.core.web import status_of
 from tests.support.processes import free_port
-from tests.support.upstream import ANSWER, KEY, WORDS, Upstream, event
+from tests.support.upstream import ANSWER, GATEWAY_MODELS, KEY, WORDS, Upstream, event
 
 ANA = Caller("ana")
 CHAT = {"messages": [{"role": "user", "content": "Which bird is it?"}]}
@@ -358,3 +359,94 @@ async def test_a_gateway_is_believed_about_its_models(make: Make, upstream: Upst
     sent = upstream.posts()[0]
     assert (sent.model, sent.body["suffix"]) == ("local/coder", "return x")
     assert (sent.headers["authorization"], sent.headers["x-aidp-privacy"]) == ("Bearer t", "local")
+
+
+@pytest.mark.parametrize("mode", ["local", "offline"])
+@pytest.mark.parametrize("model", ["auto", "auto:local", "gateway/auto", "gateway/auto:cloud", "gateway/openai/gpt"])
+async def test_closed_to_the_cloud_a_gateway_gets_nothing_that_it_could_pass_on(
+    make: Make, upstream: Upstream, mode: str, model: str
+) -> None:
+    """Its `auto` is no model: the gateway would choose, by its own mode. And what it does get is marked as private."""
+    service = make(gateway_url=f"{upstream.url}/gw", gateway_token="t", openai_api_key="", ollama_host=":9", mode=mode)
+    try:
+        answer = await ask(service, model)
+    except AidpError:
+        assert upstream.posts() == []
+    else:
+        assert answer.route == "gateway/local/coder"
+        assert [r.headers["x-aidp-privacy"] for r in upstream.posts()] == ["local"]
+
+
+async def test_a_gateway_out_in_the_world_has_no_local_models(make: Make) -> None:
+    from aidp_ext.ai.providers.openai_compatible import OpenAICompatible
+    from aidp_ext.core.http import HttpClient
+
+    far = OpenAICompatible(
+        "gateway", "G", "https://hub.example/v1", HttpClient(), locality=Locality.CLOUD, forwards_headers=True
+    )
+    offers = [o for entry in GATEWAY_MODELS for o in far._offer(entry)]
+    assert {o.locality for o in offers} == {Locality.CLOUD}
+
+
+async def test_what_a_gateway_says_in_refusal_is_passed_on(make: Make, upstream: Upstream) -> None:
+    service = make(gateway_url=f"{upstream.url}/gw", gateway_token="t", openai_api_key="", ollama_host=":9")
+    GATEWAY_MODELS.append({"id": "policy-refused", "aidp": {"capabilities": ["chat"]}})
+    try:
+        with pytest.raises(UpstreamRejected, match="Not here") as refused:
+            await ask(service, "gateway/policy-refused")
+    finally:
+        GATEWAY_MODELS.pop()
+    assert (refused.value.code, refused.value.next_step, status_of(refused.value)) == (
+        "policy_refused",
+        "Ask Ben.",
+        403,
+    )
+
+
+async def test_forwarded_models_are_cloud_whoever_lists_them(make: Make, upstream: Upstream) -> None:
+    service = make(local_openai_base_url=f"{upstream.url}/forwarding/v1")
+    where = {o.route: o.locality for o in await service.models()}
+    assert where["local/gpt-oss:120b-cloud"] == where["local/kimi-k2:cloud"] == "cloud"
+    assert where["local/llama3.2:3b"] == "local"
+
+
+async def test_a_whole_route_names_one_model_and_a_bare_name_the_nearest(make: Make, upstream: Upstream) -> None:
+    service = make(local_openai_base_url=f"{upstream.url}/forwarding/v1")
+    assert (await service.route(RouteRequest(model="ollama/llama3.2:3b"))).best.offer.provider == "ollama"  # type: ignore[union-attr]
+    ranked = (await service.route(RouteRequest(model="llama3.2:3b"))).ranked
+    assert {c.offer.locality for c in ranked} == {"local"}
+
+
+async def test_a_server_that_drips_holds_up_nobody_for_long(make: Make, upstream: Upstream) -> None:
+    service = make(local_openai_base_url=f"{upstream.url}/drip/v1", probe_timeout_s=0.5)
+    async with asyncio.timeout(5):
+        assert (await ask(service, "openai/good")).route == "openai/good"
+    assert {s.name: s.state for s in await service.providers()}["local"] is State.ERROR
+
+
+async def test_a_failed_server_is_asked_again_behind_the_next_requests_back(make: Make, upstream: Upstream) -> None:
+    service = make(probe_timeout_s=5)
+    with pytest.raises(UpstreamRejected):
+        await ask(service, "openai/broken")
+    upstream.clear()
+    async with asyncio.timeout(1):
+        await ask(service, "openai/good")
+
+
+async def test_a_request_that_a_fresh_connection_lost_is_not_sent_twice(make: Make, upstream: Upstream) -> None:
+    with pytest.raises(UpstreamUnreachable):
+        await ask(make(), "openai/reset")
+    assert len(upstream.posts()) == 1
+
+
+async def test_going_offline_cuts_what_streams_from_the_cloud(make: Make, upstream: Upstream) -> None:
+    service = make()
+    answer = await ask(service, "openai/forever", stream=True)
+    assert answer.events is not None
+    with pytest.raises(UpstreamIncomplete):
+        async with asyncio.timeout(5):
+            async for _ in answer.events:
+                service.set_mode(Mode.OFFLINE, ANA)
+    async with asyncio.timeout(2):
+        while not upstream.aborted:
+            await asyncio.sleep(0.005)

@@ -145,7 +145,7 @@ async def test_a_good_body_reaches_the_endpoint(client: aiohttp.ClientSession) -
         (b"\xff\xfe", "invalid_json", None),
         (b'{"count": 1, "x": ' + b"[" * 100_000, "invalid_json", None),
         (b"[]", "invalid_request", None),
-        (b"{}", "invalid_request", None),
+        (b"{}", "invalid_request", "count"),
         (b'{"count": "three"}', "invalid_request", "count"),
         (b'{"count": 1, "name": 5}', "invalid_request", "name"),
     ],

@@ -131,6 +131,16 @@ async def test_the_sdk_completes_with_a_real_model(sdk: AsyncOpenAI, suffix: str
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
+async def test_the_sdk_completes_lists_and_several(sdk: AsyncOpenAI) -> None:
+    two = await sdk.completions.create(model="auto", prompt=["def a(", "def b("], max_tokens=2)
+    assert len(two.choices) == 2
+    assert (await sdk.completions.create(model="auto", prompt=[30, 31], max_tokens=2)).choices[0].text
+    several = await sdk.completions.create(model="auto", prompt="def a(", suffix="return", n=2, max_tokens=2)
+    assert [choice.index for choice in several.choices] == [0, 1]
+    with pytest.raises(openai.BadRequestError, match="suffix"):
+        await sdk.completions.create(model="auto", prompt=["def a("], suffix="return")
+
+
 async def test_real_fill_in_the_middle_reads_what_follows(sdk: AsyncOpenAI) -> None:
     """The prompt that the model read must be longer by the suffix: it was not dropped on the way."""
 
@@ -172,6 +182,8 @@ async def test_the_sdk_raises_its_own_errors(sdk: AsyncOpenAI, upstream: Upstrea
         ({"messages": [USER], "max_tokens": 0}, 400, "invalid_request", "max_tokens"),
         ({"messages": [USER], "stream": "yes"}, 400, "invalid_request", "stream"),
         ({"messages": [USER], "model": "gpt-9"}, 404, "model_not_found", "gpt-9"),
+        ({}, 400, "invalid_request", "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": 5}]}]}, 400, "invalid_request", "text"),
         ({"messages": [USER], "model": ""}, 400, "invalid_request", "model"),
         ({"messages": [{"role": "user", "content": "x" * 2_000_000}]}, 400, "context_length_exceeded", "500,001"),
         ({"messages": [USER], "model": "openai/html"}, 502, "upstream_invalid_response", "web page"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,8 +17,8 @@ import psutil
 import pytest
 
 from aidp_ext.core.audit import verify
-from tests.support.jupyter import Server, jupyter_server
-from tests.support.processes import wait_until
+from tests.support.jupyter import Server, clean_environment, jupyter_server
+from tests.support.processes import free_port, running, wait_for_http, wait_until
 
 
 def call(server: Server, path: str, method: str = "GET", body: Any = None) -> tuple[int, Any]:
@@ -64,6 +65,40 @@ def test_a_home_that_cannot_be_written_stops_nobody(tmp_path: Path, llama: str) 
         status, said = call(server, "ai/v1/completions", "POST", {"prompt": "x", "max_tokens": 2})
         assert status == 200
         assert server.log.read_text().count("no audit record can be written") == 1
+
+
+def aidp_lab(home: Path, folder: Path, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "aidp_ext", "lab", "--no-browser", str(folder), *argv],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=clean_environment(home, env),
+    )
+
+
+def test_lab_says_what_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = aidp_lab(tmp_path / "home", tmp_path / "work", f"--port={taken.getsockname()[1]}")
+    assert (done.returncode, done.stderr.split(": ")[:2]) == (2, ["aidp", "port_in_use"])
+    done = aidp_lab(tmp_path / "home", tmp_path / "work", "--port=99999")
+    assert (done.returncode, done.stderr.split(": ")[:2]) == (2, ["aidp", "invalid_request"])
+    done = aidp_lab(tmp_path / "home", tmp_path / "work", JUPYTER_RUNTIME_DIR=f"{tmp_path}/file/runtime")
+    assert (done.returncode, done.stderr.split(": ")[:2]) == (2, ["aidp", "storage_error"])
+    done = aidp_lab(tmp_path / "home", tmp_path / "file" / "work")
+    assert (done.returncode, done.stderr.split(": ")[:2]) == (2, ["aidp", "storage_error"])
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_named_like_a_module_of_python_is_not_run_by_lab(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "random.py").write_text("raise SystemExit('it was run')")
+    argv = [sys.executable, "-m", "aidp_ext", "lab", "--no-browser", str(work), f"--port={free_port()}"]
+    environment = clean_environment(tmp_path / "home", {"JUPYTER_TOKEN": "t"})
+    with running(argv, log=tmp_path / "log", env=environment, cwd=tmp_path) as process:
+        wait_for_http(f"http://127.0.0.1:{argv[-1].removeprefix('--port=')}/api", process)
 
 
 @pytest.mark.parametrize("argv", [["doctor"], ["doctor", "--json"]])

@@ -76,6 +76,20 @@ TICK = b'data: {"object": "text_completion", "choices": [{"index": 0, "text": "t
 ANSWER = b"".join(event(word) for word in WORDS) + event(None, finish="stop", usage=USAGE) + b"data: [DONE]\n\n"
 
 
+async def drip(reply: Reply) -> None:
+    """Never silent for long, never done."""
+    await reply.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9999\r\n\r\n")
+    while True:
+        await reply.send(b" ")
+        await asyncio.sleep(0.1)
+
+
+async def policy_refused(reply: Reply) -> None:
+    """As another aidp refuses."""
+    error = {"code": "policy_refused", "message": "Not here.", "type": "x", "details": {"next_step": "Ask Ben."}}
+    await reply.json({"error": error}, status="403 Forbidden")
+
+
 async def good(reply: Reply) -> None:
     if reply.request.body.get("stream"):
         await reply.stream_head()
@@ -174,6 +188,7 @@ async def bad_request(reply: Reply) -> None:
 
 
 GATEWAY_MODELS = [
+    *({"id": name, "object": "model", "owned_by": "aidp"} for name in ("auto", "auto:local", "auto:cloud")),
     {"id": "local/coder", "aidp": {"locality": "local", "capabilities": ["chat", "complete", "fim", "levitate"]}},
     {"id": "openai/gpt", "aidp": {"capabilities": ["chat"]}},
 ]
@@ -182,7 +197,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     f.__name__.replace("_", "-"): f
     for f in (
         *(good, split, crlf, no_done, half_event, cut, empty_stream, reset_midway, error_event, html, truncated_json),
-        *(reset, garbage, hang, redirect, unauthorized, overloaded, broken, bad_request),
+        *(reset, garbage, hang, redirect, unauthorized, overloaded, broken, bad_request, policy_refused),
     )
 }
 
@@ -262,6 +277,11 @@ class Upstream:
         if request.path == "/v1/models":
             names = [*BEHAVIOURS, "forever", "text-embedding-3-small", "whisper-1"]
             await reply.json({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+        elif request.path == "/drip/v1/models":
+            await drip(reply)
+        elif request.path == "/forwarding/v1/models":
+            names = ("gpt-oss:120b-cloud", "kimi-k2:cloud", "llama3.2:3b", "ollama/llama3.2:3b")
+            await reply.json({"object": "list", "data": [{"id": name} for name in names]})
         elif request.path == "/slow/v1/models":
             await reply.json({"object": "list", "data": [{"id": "forever", "object": "model"}]})
         elif request.path == "/gw/aidp/ai/v1/models":

@@ -27,6 +27,8 @@ _MAX_EVENT = 4 * 1024 * 1024  # bytes of one event
 _ERROR_EXCERPT = 64 * 1024
 _KEPT_TAIL = 4096
 _DONE = b"data: [DONE]\n\n"
+#: Names of models that a local server forwards to a hosted service: they count as cloud wherever they are listed.
+FORWARDED_NAME = re.compile(r"[:-]cloud$")
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
 
 
@@ -90,6 +92,7 @@ class Provider(abc.ABC):
             server=self.label,
             headers=self._headers,
             read_timeout_s=self._probe_timeout_s,
+            total_timeout_s=self._probe_timeout_s,
             direct=self._direct,
         ) as response:
             return decode(await self._document(response), self.label)
@@ -103,6 +106,7 @@ class Provider(abc.ABC):
             body=msgspec.json.encode(body),
             headers=self._headers,
             read_timeout_s=self._probe_timeout_s,
+            total_timeout_s=self._probe_timeout_s,
             direct=self._direct,
         ) as response:
             return decode(await self._document(response), self.label)
@@ -190,9 +194,12 @@ class Provider(abc.ABC):
                 provider=self.name,
             )
         try:
-            said = _message_in(await self._read(response, _ERROR_EXCERPT))
+            document = await self._read(response, _ERROR_EXCERPT)
         except UpstreamError:
-            said = ""
+            document = b""
+        if self._forwards_headers and (error := _error_of_a_gateway(document, status, self.name)):
+            raise error
+        said = _message_in(document)
         if status in (408, 504):
             raise UpstreamTimeout(f"{self.label} timed out ({status}).", provider=self.name)
         next_step = None
@@ -272,6 +279,10 @@ class EventStream:
         """Close the connection. Calling it again does nothing."""
         await self._source.aclose()
         await self._end("cancelled")  # a generator that was never begun runs nothing when it is closed
+
+    def abort(self) -> None:
+        """Cut the connection; who reads gets UpstreamIncomplete."""
+        self._response.close()
 
     async def _end(self, outcome: str) -> None:
         if self._ended:
@@ -367,6 +378,18 @@ def _translated_events(events: bytes, translate: Callable[[bytes], bytes]) -> li
             data = line[5:].strip()
             made.append(b"data: " + (data if data == b"[DONE]" else translate(data)) + b"\n\n")
     return made
+
+
+def _error_of_a_gateway(document: bytes, status: int, provider: str) -> UpstreamRejected | None:
+    """Return another aidp's error as it said it, with its own code; None where it is no such error."""
+    try:
+        said = msgspec.json.decode(document)["error"]
+        error = UpstreamRejected(said["message"], status=status, provider=provider)
+        error.code = said["code"]
+        error.suggest(said["details"].get("next_step"))
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        return None
+    return error
 
 
 def _message_in(document: bytes) -> str:

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Offer
-from aidp_ext.ai.providers.base import Body, Provider
+from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider
 from aidp_ext.core.errors import UpstreamError, UpstreamInvalid
 
 _CAPABILITIES = {
@@ -108,7 +108,7 @@ def _name(entry: dict[str, Any]) -> str:
 
 
 def _is_forwarded(entry: dict[str, Any]) -> bool:
-    return bool(entry.get("remote_host") or entry.get("remote_model")) or bool(re.search(r"[:-]cloud$", _name(entry)))
+    return bool(entry.get("remote_host") or entry.get("remote_model")) or bool(FORWARDED_NAME.search(_name(entry)))
 
 
 def _trained_context(shown: dict[str, Any]) -> int | None:
@@ -120,7 +120,7 @@ def _trained_context(shown: dict[str, Any]) -> int | None:
 
 def _parameters_b(size: Any) -> float | None:
     """Return "1.5B" or "137M" as a number of 10⁹ parameters."""
-    match = re.fullmatch(r"([\d.]+)\s*([KMBT])", size.strip()) if isinstance(size, str) else None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMBT])", size.strip()) if isinstance(size, str) else None
     return float(match[1]) * _SIZES[match[2]] if match else None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Offer
-from aidp_ext.ai.providers.base import Body, Provider, decode
+from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider, decode
 from aidp_ext.ai.providers.fim import template_for
 from aidp_ext.core.errors import UpstreamInvalid, UpstreamRejected
 
@@ -22,6 +22,11 @@ _NOT_TEXT = re.compile(
     r"whisper|tts|audio|realtime|transcri|dall-e|image|sora|moderation|search|computer-use|davinci|babbage|veo|imagen|aqa"
 )
 _EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|minilm")
+_CONTEXTS = (
+    (re.compile(r"^claude-"), 200_000),
+    (re.compile(r"^gemini-|^gpt-4\.1"), 1_000_000),
+    (re.compile(r"^gpt-5"), 400_000),
+)
 _CHATS = frozenset({Capability.CHAT, Capability.TOOLS, Capability.VISION})
 
 
@@ -55,9 +60,10 @@ class OpenAICompatible(Provider):
         if model.startswith("/"):  # llama.cpp names a model by the path of its file, which is nobody's business
             model = model.rsplit("/", 1)[-1].removesuffix(".gguf")
         self._ids[model] = own
-        known = entry.get("aidp")  # the gateway tells what it knows of its models
-        if isinstance(known, dict):
-            yield _from_gateway(self.name, model, known)
+        known = entry.get("aidp")  # another aidp, such as the gateway, tells what it knows of its models
+        if self._forwards_headers or entry.get("owned_by") == "aidp" or isinstance(known, dict):
+            if isinstance(known, dict):  # its automatic names are no models: the choice is made here, once
+                yield _from_gateway(self.name, model, known, self.locality)
             return
         capabilities = self._capabilities(model, entry.get("owned_by"))
         if not capabilities:
@@ -68,11 +74,12 @@ class OpenAICompatible(Provider):
         yield Offer(
             provider=self.name,
             model=model,
-            locality=self.locality,
+            locality=Locality.CLOUD if FORWARDED_NAME.search(model) else self.locality,
             capabilities=capabilities,
             label=model.rsplit("/", 1)[-1],
             # llama.cpp: what a slot holds, then what the model was trained for; vLLM: max_model_len
-            context_length=_whole(meta.get("n_ctx") or entry.get("max_model_len") or meta.get("n_ctx_train")),
+            context_length=_whole(meta.get("n_ctx") or entry.get("max_model_len") or meta.get("n_ctx_train"))
+            or _published_context(model),
             parameters_b=size / 1e9 if isinstance(size, int | float) and size > 0 else None,
             loaded=True if entry.get("owned_by") == "llamacpp" else None,
         )
@@ -138,33 +145,46 @@ class OpenAICompatible(Provider):
 def _as_completion(data: bytes, model: str, label: str) -> bytes:
     """Return an answer of llama.cpp's ``/infill`` as OpenAI's text completion. Errors pass as they are."""
     said = decode(data, label)
-    if not isinstance(said, dict) or "content" not in said:
+    answers = said if isinstance(said, list) else [said]  # a list for n > 1
+    if not all(isinstance(one, dict) and "content" in one for one in answers):
         return data
-    finish = None
-    if said.get("stop"):
-        finish = "length" if said.get("stop_type") == "limit" else "stop"
+    said = answers[-1]
     made: dict[str, Any] = {
         "id": "cmpl-infill",
         "object": "text_completion",
         "created": 0,
         "model": model,
-        "choices": [
-            {"index": said.get("index", 0), "text": said["content"], "logprobs": None, "finish_reason": finish}
-        ],
+        "choices": [_choice(one, place) for place, one in enumerate(answers)],
     }
     if said.get("stop"):
-        read, written = int(said.get("tokens_evaluated", 0)), int(said.get("tokens_predicted", 0))
+        read = int(said.get("tokens_evaluated", 0))
+        written = sum(int(one.get("tokens_predicted", 0)) for one in answers)
         made["usage"] = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
     return msgspec.json.encode(made)
 
 
-def _from_gateway(provider: str, model: str, known: dict[str, Any]) -> Offer:
-    """Return the gateway's own description; what it does not say is taken for the careful case."""
+def _choice(said: dict[str, Any], place: int) -> dict[str, Any]:
+    finish = None
+    if said.get("stop"):
+        finish = "length" if said.get("stop_type") == "limit" else "stop"
+    return {"index": said.get("index", place), "text": said["content"], "logprobs": None, "finish_reason": finish}
+
+
+def _published_context(model: str) -> int | None:
+    """Return how many tokens a hosted model reads, where its list does not say. Source: the vendors' model pages."""
+    return next((length for pattern, length in _CONTEXTS if pattern.search(model.lower())), None)
+
+
+def _from_gateway(provider: str, model: str, known: dict[str, Any], reached: Locality) -> Offer:
+    """Return the gateway's own description; what it does not say is taken for the careful case.
+
+    A gateway somewhere on the internet may call its models local: to us they are not.
+    """
     said = known.get("capabilities")
     return Offer(
         provider=provider,
         model=model,
-        locality=Locality.LOCAL if known.get("locality") == Locality.LOCAL else Locality.CLOUD,
+        locality=Locality.LOCAL if Locality.LOCAL == reached == known.get("locality") else Locality.CLOUD,
         capabilities=frozenset(Capability(c) for c in (said if isinstance(said, list) else []) if c in set(Capability)),
         label=str(known.get("label") or model),
         context_length=_whole(known.get("context_length")),
