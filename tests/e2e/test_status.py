@@ -89,4 +89,5 @@ def test_a_model_server_that_stops_in_midstream_disturbs_no_typing(
         page.keyboard.press("Escape")
         page.keyboard.type("3")
         wait_until(lambda: upstream.aborted, "the stream is aborted upstream", 20)
-        assert page.errors == []  # type: ignore[attr-defined]
+        # the browser itself reports each refused request; of ours there is nothing
+        assert [text for text in page.errors if "503 (Service Unavailable)" not in text] == []  # type: ignore[attr-defined]
