@@ -74,7 +74,7 @@ lock: $(DONE)/test $(DONE)/dev $(DONE)/docs $(DONE)/build ## pin what is install
 # --- set-up: each step leaves a mark, and is taken again when what it depends on has changed ---
 
 define need_node
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm >/dev/null || \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null || \
 	  { echo "aidp: no_node: Node 20 or newer with npm is needed: https://nodejs.org/" >&2; exit 2; }
 endef
 
