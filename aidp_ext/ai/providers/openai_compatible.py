@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Offer
-from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider, decode
+from aidp_ext.ai.providers.answers import decode
+from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider
 from aidp_ext.ai.providers.fim import template_for
 from aidp_ext.core.errors import UpstreamInvalid, UpstreamRejected
 

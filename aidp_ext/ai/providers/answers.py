@@ -1,0 +1,179 @@
+"""What comes back from a model server: a document, or events that pass through as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from aidp_ext.ai.models import Usage
+from aidp_ext.core.errors import UpstreamError, UpstreamIncomplete, UpstreamInvalid
+from aidp_ext.core.http import translated
+
+_MAX_EVENT = 4 * 1024 * 1024  # bytes of one event
+_KEPT_TAIL = 4096
+_DONE = b"data: [DONE]\n\n"
+_FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+def decode(document: bytes, label: str) -> Any:
+    """Return a server's JSON document; raise UpstreamInvalid where it is none."""
+    try:
+        return msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = "a web page" if document.lstrip()[:1] == b"<" else "something that is not JSON"
+        raise UpstreamInvalid(
+            f"{label} answered with {what}.", next_step="Check that its address is that of a model server."
+        ) from error
+
+
+class EventStream:
+    r"""A server's events as they come: one or several at a time, never a part of one.
+
+    Without ``translate`` the bytes pass unchanged. A stream that ends before its own end mark raises
+    UpstreamIncomplete; one that ends properly without ``[DONE]`` gets it added. Closing it closes the connection, at
+    whatever point, so that the server stops working. ``on_end`` is called once, with how it ended: ``ok``,
+    ``cancelled`` or an error's code.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        label: str,
+        connection: AsyncExitStack,
+        translate: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self.on_end: Callable[[str], None] | None = None
+        self._response = response
+        self._label = label
+        self._connection = connection
+        self._translate = translate
+        self._tail = b""
+        self._first: bytes | None = None
+        self._ended = False
+        self._source = self._read()
+
+    async def wait_for_first(self) -> None:
+        """Wait for the first event; what fails before it can still be answered by another server."""
+        self._first = await anext(self._source)
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
+        # No coroutine of its own: this is the hot path, once an event.
+        return self._source.__anext__() if self._first is None else self._take_first()
+
+    async def _take_first(self) -> bytes:
+        first, self._first = self._first, None
+        assert first is not None
+        return first
+
+    async def aclose(self) -> None:
+        """Close the connection. Calling it again does nothing."""
+        await self._source.aclose()
+        await self._end("cancelled")  # a generator that was never begun runs nothing when it is closed
+
+    def abort(self) -> None:
+        """Cut the connection; who reads gets UpstreamIncomplete."""
+        self._response.close()
+
+    async def _end(self, outcome: str) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        await self._connection.aclose()
+        if self.on_end is not None:
+            self.on_end(outcome)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens that the server reported in its last events, if it did."""
+        for line in reversed(self._tail.splitlines()):
+            if line.startswith(b"data:") and b'"usage"' in line:
+                with contextlib.suppress(UpstreamInvalid):
+                    return usage_of(line[5:], self._label)
+        return Usage()
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        outcome = "cancelled"
+        try:
+            pending = b""
+            with translated(self._label, self._response.url, answering=True):
+                while chunk := await self._response.content.readany():
+                    pending += chunk
+                    end = _end_of_last_event(pending)
+                    if end == 0:
+                        if len(pending) > _MAX_EVENT:
+                            raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
+                        continue
+                    events, pending = pending[:end], pending[end:]
+                    if self._translate is not None:
+                        events = b"".join(_translated_events(events, self._translate))
+                    self._tail = (self._tail + events)[-_KEPT_TAIL:]
+                    yield events
+            for missing in self._missing_end(pending.strip()):
+                yield missing
+            outcome = "ok"
+        except UpstreamError as error:
+            outcome = error.code
+            raise
+        finally:
+            await self._end(outcome)
+
+    def _missing_end(self, pending: bytes) -> list[bytes]:
+        """Return what a proper end lacks; raise UpstreamIncomplete where this is no end."""
+        last = self._tail.rstrip().rsplit(b"data:", 1)[-1]
+        if pending == b"data: [DONE]":
+            return [_DONE]
+        if not pending and (last.strip() == b"[DONE]" or b'"error"' in last):
+            return []
+        if not pending and _FINISHED.search(self._tail):
+            return [_DONE]
+        raise UpstreamIncomplete(f"{self._label} broke off in the middle of its answer.")
+
+
+def usage_of(document: bytes, label: str) -> Usage:
+    """Return the tokens that an answer reports. Raises UpstreamInvalid where it is no JSON object: not half a one."""
+    try:
+        found = msgspec.json.decode(document, type=_HasUsage).usage
+    except msgspec.ValidationError:
+        if not isinstance(decode(document, label), dict):
+            raise UpstreamInvalid(f"{label} answered with something that is no object.") from None
+        return Usage()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decode(document, label)  # says what it is
+        return Usage()
+    return Usage(found.prompt_tokens, found.completion_tokens) if found else Usage()
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _HasUsage(msgspec.Struct):
+    usage: _Usage | None = None
+
+
+def _end_of_last_event(data: bytes) -> int:
+    r"""Return the index behind the last blank line (``\n\n`` or ``\r\n\r\n``), or 0."""
+    if data.endswith(b"\n\n"):  # by far the most frequent
+        return len(data)
+    plain = data.rfind(b"\n\n")
+    crlf = data.rfind(b"\n\r\n")
+    return max(plain + 2 if plain >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+
+
+def _translated_events(events: bytes, translate: Callable[[bytes], bytes]) -> list[bytes]:
+    made = []
+    for line in events.splitlines():
+        if line.startswith(b"data:"):
+            data = line[5:].strip()
+            made.append(b"data: " + (data if data == b"[DONE]" else translate(data)) + b"\n\n")
+    return made
