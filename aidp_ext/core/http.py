@@ -52,7 +52,7 @@ class HttpClient:
         server: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        read_timeout_s: float = 120.0,
+        read_timeout_s: float | None = 120.0,
         total_timeout_s: float | None = None,
         direct: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -123,7 +123,7 @@ class HttpClient:
 
 
 @functools.cache
-def _timeout(connect_s: float, read_s: float, total_s: float | None) -> aiohttp.ClientTimeout:
+def _timeout(connect_s: float, read_s: float | None, total_s: float | None) -> aiohttp.ClientTimeout:
     # `connect` bounds the look-up of the name too
     return aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s)
 

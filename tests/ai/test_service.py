@@ -172,6 +172,28 @@ async def test_after_a_failure_the_server_is_asked_again_before_it_is_called_rea
     assert {s.name: s.state for s in await service.providers()}["openai"] is State.UNREACHABLE
 
 
+async def test_a_stream_that_falls_silent_ends_with_a_timeout(make: Make, records: Any) -> None:
+    answer = await ask(make(), "openai/stall", stream=True)
+    assert answer.events is not None
+    received = []
+    with pytest.raises(UpstreamTimeout, match="fell silent"):
+        async with asyncio.timeout(3):
+            async for chunk in answer.events:
+                received.append(chunk)
+    assert b"".join(received) == event("Pen")
+    assert records()[-1]["outcome"] == "upstream_timeout"
+
+
+async def test_a_reader_that_takes_its_time_is_no_silence_of_the_server(make: Make) -> None:
+    answer = await ask(make(), "openai/forever", stream=True)
+    assert answer.events is not None
+    events = aiter(answer.events)
+    await anext(events)
+    await asyncio.sleep(1.2)  # more than twice the limit, with nobody reading
+    assert await anext(events)
+    await answer.events.aclose()
+
+
 async def test_a_stream_without_any_event_is_no_answer(make: Make) -> None:
     with pytest.raises(UpstreamIncomplete):
         await ask(make(), "openai/empty-stream", stream=True)

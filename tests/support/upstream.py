@@ -129,6 +129,12 @@ async def cut(reply: Reply) -> None:
     await reply.send(event("Pen"))
 
 
+async def stall(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("Pen"))
+    await reply.reader.read()
+
+
 async def empty_stream(reply: Reply) -> None:
     await reply.stream_head()
 
@@ -197,7 +203,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     f.__name__.replace("_", "-"): f
     for f in (
         *(good, split, crlf, no_done, half_event, cut, empty_stream, reset_midway, error_event, html, truncated_json),
-        *(reset, garbage, hang, redirect, unauthorized, overloaded, broken, bad_request, policy_refused),
+        *(reset, garbage, hang, redirect, unauthorized, overloaded, broken, bad_request, policy_refused, stall),
     )
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -12,7 +13,7 @@ import aiohttp
 import msgspec
 
 from aidp_ext.ai.models import Usage
-from aidp_ext.core.errors import UpstreamError, UpstreamIncomplete, UpstreamInvalid
+from aidp_ext.core.errors import UpstreamError, UpstreamIncomplete, UpstreamInvalid, UpstreamTimeout
 from aidp_ext.core.http import translated
 
 _MAX_EVENT = 4 * 1024 * 1024  # bytes of one event
@@ -47,6 +48,7 @@ class EventStream:
         label: str,
         connection: AsyncExitStack,
         translate: Callable[[bytes], bytes] | None = None,
+        silence_s: float = 120.0,
     ) -> None:
         self.on_end: Callable[[str], None] | None = None
         self._response = response
@@ -57,6 +59,11 @@ class EventStream:
         self._first: bytes | None = None
         self._ended = False
         self._source = self._read()
+        self._silence_s = silence_s
+        self._loop = asyncio.get_running_loop()
+        self._waiting_since: float | None = None  # loop time; None while the reader has us wait
+        self._fell_silent = False
+        self._watch = self._loop.call_later(silence_s, self._check_silence)
 
     async def wait_for_first(self) -> None:
         """Wait for the first event; what fails before it can still be answered by another server."""
@@ -83,10 +90,24 @@ class EventStream:
         """Cut the connection; who reads gets UpstreamIncomplete."""
         self._response.close()
 
+    def _check_silence(self) -> None:
+        """Cut the connection after too long a silence.
+
+        One timer a stream that looks back, since one that is set anew at each event costs a tenth of it.
+        """
+        now = self._loop.time()
+        silent_s = now - self._waiting_since if self._waiting_since is not None else 0.0
+        if silent_s >= self._silence_s:
+            self._fell_silent = True
+            self._response.close()
+        else:
+            self._watch = self._loop.call_later(self._silence_s - silent_s, self._check_silence)
+
     async def _end(self, outcome: str) -> None:
         if self._ended:
             return
         self._ended = True
+        self._watch.cancel()
         await self._connection.aclose()
         if self.on_end is not None:
             self.on_end(outcome)
@@ -104,23 +125,31 @@ class EventStream:
         outcome = "cancelled"
         try:
             pending = b""
+            content = self._response.content
+            self._waiting_since = self._loop.time()
             with translated(self._label, self._response.url, answering=True):
-                while chunk := await self._response.content.readany():
+                while chunk := await content.readany():
                     pending += chunk
                     end = _end_of_last_event(pending)
                     if end == 0:
                         if len(pending) > _MAX_EVENT:
                             raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
+                        self._waiting_since = self._loop.time()
                         continue
                     events, pending = pending[:end], pending[end:]
                     if self._translate is not None:
                         events = b"".join(_translated_events(events, self._translate))
                     self._tail = (self._tail + events)[-_KEPT_TAIL:]
+                    self._waiting_since = None
                     yield events
+                    self._waiting_since = self._loop.time()
             for missing in self._missing_end(pending.strip()):
                 yield missing
             outcome = "ok"
         except UpstreamError as error:
+            if self._fell_silent:
+                outcome = UpstreamTimeout.code
+                raise UpstreamTimeout(f"{self._label} fell silent in the middle of its answer.") from error
             outcome = error.code
             raise
         finally:

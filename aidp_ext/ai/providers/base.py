@@ -7,6 +7,7 @@ an :class:`~aidp_ext.ai.models.Answer`. Foreign errors become ours here, once.
 from __future__ import annotations
 
 import abc
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -121,17 +122,19 @@ class Provider(abc.ABC):
         ``translate`` turns the server's own documents (and the data of its events) into OpenAI's dialect.
         """
         is_completion = caller.headers.get("X-AIDP-Task") == Task.COMPLETE
+        silence_s = self._completion_timeout_s if is_completion else self._read_timeout_s
+        streams = bool(body.get("stream"))
         request = self._http.request(
             "POST",
             url,
             server=self.label,
             body=msgspec.json.encode(body),
             headers={**self._headers, **caller.headers} if self._forwards_headers else self._headers,
-            read_timeout_s=self._completion_timeout_s if is_completion else self._read_timeout_s,
+            read_timeout_s=None if streams else silence_s,  # a stream watches over itself
             direct=self._direct,
         )
-        if body.get("stream"):
-            return await self._stream(request, translate, notes)
+        if streams:
+            return await self._stream(request, silence_s, translate, notes)
         async with request as response:
             document = await self._document(response)
         if translate is not None:
@@ -141,16 +144,22 @@ class Provider(abc.ABC):
     async def _stream(
         self,
         request: AbstractAsyncContextManager[aiohttp.ClientResponse],
+        silence_s: float,
         translate: Callable[[bytes], bytes] | None,
         notes: tuple[str, ...],
     ) -> Answer:
         """Return the answer once its first event is here; the connection then belongs to the events."""
         async with AsyncExitStack() as stack:
-            response = await stack.enter_async_context(request)
-            await self._check_status(response)
-            if response.content_type != "text/event-stream":
-                raise await self._not_events(response)
-            events = EventStream(response, self.label, stack.pop_all(), translate)
+            try:
+                async with asyncio.timeout(silence_s):
+                    response = await stack.enter_async_context(request)
+                    await self._check_status(response)
+                    if response.content_type != "text/event-stream":
+                        raise await self._not_events(response)
+            except TimeoutError as error:
+                message = f"{self.label} took the request and then stayed silent."
+                raise UpstreamTimeout(message, provider=self.name) from error
+            events = EventStream(response, self.label, stack.pop_all(), translate, silence_s)
         try:
             await events.wait_for_first()
         except BaseException:
