@@ -67,6 +67,8 @@ def test_a_server_knows_its_service_and_no_key(hub: Hub, alice: Browser):
     assert server["OLLAMA_HOST"] == "http://127.0.0.1:9"
     assert ORGANIZATION_KEY not in server.values()
     assert hub.find("aidp_ext.hubservice").environ()["OPENAI_API_KEY"] == ORGANIZATION_KEY
+    # the proxy is what strangers talk to
+    assert ORGANIZATION_KEY not in hub.find("configurable-http-proxy").environ().values()
 
 
 def test_a_server_may_use_the_service(hub: Hub, alice: Browser):
