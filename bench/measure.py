@@ -45,7 +45,11 @@ async def cost_of(pid: int, work: Callable[[], Awaitable[None]], count: int, con
     async def worker() -> None:
         for _ in left:
             started = time.perf_counter()
-            await work()
+            try:
+                await work()
+            except Exception as error:
+                error.add_note(f"it was asked of {' '.join(psutil.Process(pid).cmdline())[:200]}")
+                raise
             walls.append(time.perf_counter() - started)
 
     before = cpu_seconds(pid)
