@@ -215,6 +215,7 @@ class Upstream:
         self.requests: list[Request] = []
         self.aborted: list[float] = []  # time.monotonic() at which a client left a "forever" answer
         self.down = False
+        self.list_hangs = False
         self._writers: set[asyncio.StreamWriter] = set()
         self.ollama_models = ["qwen2.5-coder:1.5b", "llama3.2:3b", "gpt-oss:120b-cloud", "nomic-embed-text:latest"]
         self._loop = asyncio.new_event_loop()
@@ -231,6 +232,7 @@ class Upstream:
         self.requests.clear()
         self.aborted.clear()
         self.down = False
+        self.list_hangs = False
 
     def stop(self) -> None:
         """Go down as a killed process does: reset what is open, answer nobody."""
@@ -280,7 +282,9 @@ class Upstream:
 
     async def _answer(self, reply: Reply) -> None:
         request = reply.request
-        if request.path == "/v1/models":
+        if request.path == "/v1/models" and self.list_hangs:
+            await hang(reply)
+        elif request.path == "/v1/models":
             names = [*BEHAVIOURS, "forever", "text-embedding-3-small", "whisper-1"]
             await reply.json({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
         elif request.path == "/drip/v1/models":
