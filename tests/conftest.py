@@ -25,7 +25,8 @@ def _upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def upstream(_upstream: Upstream) -> Upstream:
-    """The misbehaving model server, with an empty memory."""
+def upstream(_upstream: Upstream) -> Iterator[Upstream]:
+    """The misbehaving model server, with an empty memory; it is left in good order for the servers that use it."""
     _upstream.clear()
-    return _upstream
+    yield _upstream
+    _upstream.clear()
