@@ -57,7 +57,48 @@ class Capability(StrEnum):
     FIM = "fim"
     TOOLS = "tools"
     VISION = "vision"
+    JSON = "json"
     EMBED = "embed"
+
+
+class Dialect(StrEnum):
+    """In which API a request came, and its answer goes back."""
+
+    CHAT = "chat"  # OpenAI's chat/completions
+    COMPLETIONS = "completions"  # OpenAI's completions, with fill in the middle
+    EMBEDDINGS = "embeddings"  # OpenAI's embeddings
+    MESSAGES = "messages"  # Anthropic's messages
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a model costs, in US dollars per 10⁶ tokens."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cached_input: float | None = None  # read from the provider's prompt cache; as `input` where None
+    cache_write: float | None = None  # written to it; as `input` where None
+    is_estimated: bool = False  # the model is not in the price list: a careful guess
+
+    @property
+    def is_free(self) -> bool:
+        """True for a model that costs nothing a call."""
+        return not (self.input or self.output or self.cache_write)
+
+    def cost_usd(self, usage: Usage) -> float:
+        """Return the dollars that these tokens cost.
+
+        ``prompt_tokens`` holds all of the prompt, cached tokens included; ``completion_tokens`` the reasoning too.
+        """
+        prompt, cached, written = usage.prompt_tokens or 0, usage.cached_tokens or 0, usage.cache_write_tokens or 0
+        plain = max(0, prompt - cached - written)
+        dollars = plain * self.input + (usage.completion_tokens or 0) * self.output
+        dollars += cached * (self.input if self.cached_input is None else self.cached_input)
+        dollars += written * (self.input if self.cache_write is None else self.cache_write)
+        return dollars / 1e6
+
+
+FREE = Price()
 
 
 @dataclass(frozen=True)
@@ -72,6 +113,8 @@ class Offer:
     context_length: int | None = None  # tokens
     parameters_b: float | None = None  # size in 10⁹ parameters
     loaded: bool | None = None  # in memory now; None where the server does not say
+    price: Price | None = None  # None: not known; local models are FREE
+    max_output_tokens: int | None = None
 
     @property
     def route(self) -> str:
@@ -92,7 +135,11 @@ class RouteRequest:
     model: str = "auto"
     privacy: Privacy | None = None
     needs: frozenset[Capability] = frozenset({Capability.CHAT})
-    prompt_tokens: int = 0  # estimated
+    prompt_tokens: int = 0  # estimated, unless counted
+    is_counted: bool = False  # the model's own tokenizer counted them
+    output_tokens: int | None = None  # the most that the answer may have; None where the request does not say
+    paths: tuple[str, ...] = ()  # the files that its text comes from, relative to the workspace
+    conversation: str | None = None  # requests of one conversation stay with one model
 
 
 @dataclass(frozen=True)
@@ -168,8 +215,11 @@ class ProviderStatus:
 class Usage:
     """Tokens that the provider reported, or None."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: int | None = None  # all of the prompt, cached tokens included
+    completion_tokens: int | None = None  # all of the answer, reasoning included
+    cached_tokens: int | None = None  # of the prompt: read from the provider's cache
+    cache_write_tokens: int | None = None  # of the prompt: written to it
+    reasoning_tokens: int | None = None  # of the answer
 
 
 class Events(Protocol):
@@ -225,3 +275,4 @@ class Caller:
 
     name: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    teams: tuple[str, ...] = ()

@@ -7,12 +7,15 @@
     │   ├── InvalidJson           invalid_json
     │   └── ContextTooLong        context_length_exceeded
     ├── Unauthenticated           unauthenticated
+    ├── BudgetExhausted           budget_exhausted
+    ├── RateLimited               rate_limited
     ├── Forbidden                 forbidden
     │   └── PolicyRefused         policy_refused
     ├── NotFound                  not_found
     │   └── ModelNotFound         model_not_found
     ├── Conflict                  conflict
-    │   └── PortInUse             port_in_use
+    │   ├── PortInUse             port_in_use
+    │   └── Superseded            superseded
     ├── Unavailable               unavailable
     │   └── NoModelAvailable      no_model_available
     ├── StorageError              storage_error
@@ -84,6 +87,18 @@ class Unauthenticated(AidpError):
     code = "unauthenticated"
 
 
+class BudgetExhausted(AidpError):
+    """The money for the period is used up; ``details`` hold scope, period, limit and the date it resets."""
+
+    code = "budget_exhausted"
+
+
+class RateLimited(AidpError):
+    """Too many requests of one user; ``details["retry_after_s"]``."""
+
+    code = "rate_limited"
+
+
 class Forbidden(AidpError):
     """The caller is known but may not do this."""
 
@@ -118,6 +133,12 @@ class PortInUse(Conflict):
     """Another program listens there already."""
 
     code = "port_in_use"
+
+
+class Superseded(Conflict):
+    """A later request took this one's place before it was sent."""
+
+    code = "superseded"
 
 
 class Unavailable(AidpError):

@@ -7,7 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -33,13 +33,30 @@ def decode(document: bytes, label: str) -> Any:
         ) from error
 
 
+class Translator(Protocol):
+    """Turns one stream's events, in a server's own dialect, into server-sent events of another. Keeps its state."""
+
+    @property
+    def usage(self) -> Usage:
+        """What the server has reported so far."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the whole events, none or several, that one event's data (or one line of JSON) becomes.
+
+        Raises UpstreamInvalid for what is not the server's dialect, UpstreamError for an error that it reports.
+        """
+
+    def end(self) -> bytes:
+        """Return what closes a stream that ended properly; raise UpstreamIncomplete where its end mark is missing."""
+
+
 class EventStream:
     r"""A server's events as they come: one or several at a time, never a part of one.
 
-    Without ``translate`` the bytes pass unchanged. A stream that ends before its own end mark raises
+    Without a ``translator`` the bytes pass unchanged. A stream that ends before its own end mark raises
     UpstreamIncomplete; one that ends properly without ``[DONE]`` gets it added. Closing it closes the connection, at
     whatever point, so that the server stops working. ``on_end`` is called once, with how it ended: ``ok``,
-    ``cancelled`` or an error's code.
+    ``cancelled`` or an error's code. ``is_lines`` is for servers that stream lines of JSON instead of events.
     """
 
     def __init__(
@@ -47,14 +64,16 @@ class EventStream:
         response: aiohttp.ClientResponse,
         label: str,
         connection: AsyncExitStack,
-        translate: Callable[[bytes], bytes] | None = None,
+        translator: Translator | None = None,
         silence_s: float = 120.0,
+        is_lines: bool = False,
     ) -> None:
         self.on_end: Callable[[str], None] | None = None
         self._response = response
         self._label = label
         self._connection = connection
-        self._translate = translate
+        self._translator = translator
+        self._end_of_last = _end_of_last_line if is_lines else _end_of_last_event
         self._tail = b""
         self._first: bytes | None = None
         self._ended = False
@@ -115,6 +134,8 @@ class EventStream:
     @property
     def usage(self) -> Usage:
         """The tokens that the server reported in its last events, if it did."""
+        if self._translator is not None:
+            return self._translator.usage
         for line in reversed(self._tail.splitlines()):
             if line.startswith(b"data:") and b'"usage"' in line:
                 with contextlib.suppress(UpstreamInvalid):
@@ -130,16 +151,20 @@ class EventStream:
             with translated(self._label, self._response.url, answering=True):
                 while chunk := await content.readany():
                     pending += chunk
-                    end = _end_of_last_event(pending)
+                    end = self._end_of_last(pending)
                     if end == 0:
                         if len(pending) > _MAX_EVENT:
                             raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
                         self._waiting_since = self._loop.time()
                         continue
                     events, pending = pending[:end], pending[end:]
-                    if self._translate is not None:
-                        events = b"".join(_translated_events(events, self._translate))
-                    self._tail = (self._tail + events)[-_KEPT_TAIL:]
+                    if self._translator is not None:
+                        events = b"".join(map(self._translator.feed, _data_of(events)))
+                        if not events:
+                            self._waiting_since = self._loop.time()
+                            continue
+                    else:
+                        self._tail = (self._tail + events)[-_KEPT_TAIL:]
                     self._waiting_since = None
                     yield events
                     self._waiting_since = self._loop.time()
@@ -157,6 +182,9 @@ class EventStream:
 
     def _missing_end(self, pending: bytes) -> list[bytes]:
         """Return what a proper end lacks; raise UpstreamIncomplete where this is no end."""
+        if self._translator is not None:
+            last = b"".join(map(self._translator.feed, _data_of(pending)))
+            return [end for end in (last + self._translator.end(),) if end]
         last = self._tail.rstrip().rsplit(b"data:", 1)[-1]
         if pending == b"data: [DONE]":
             return [_DONE]
@@ -178,12 +206,30 @@ def usage_of(document: bytes, label: str) -> Usage:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         decode(document, label)  # says what it is
         return Usage()
-    return Usage(found.prompt_tokens, found.completion_tokens) if found else Usage()
+    if found is None:
+        return Usage()
+    prompt, completion = found.prompt_tokens_details, found.completion_tokens_details
+    return Usage(
+        found.prompt_tokens,
+        found.completion_tokens,
+        cached_tokens=prompt.cached_tokens if prompt else None,
+        reasoning_tokens=completion.reasoning_tokens if completion else None,
+    )
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
 
 
 class _HasUsage(msgspec.Struct):
@@ -199,10 +245,40 @@ def _end_of_last_event(data: bytes) -> int:
     return max(plain + 2 if plain >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
 
 
-def _translated_events(events: bytes, translate: Callable[[bytes], bytes]) -> list[bytes]:
-    made = []
+def _end_of_last_line(data: bytes) -> int:
+    """Return the index behind the last line break, or 0."""
+    return data.rfind(b"\n") + 1
+
+
+def _data_of(events: bytes) -> list[bytes]:
+    """Return the data of each event, or each line of JSON; names, comments and ``[DONE]`` left out."""
+    found = []
     for line in events.splitlines():
-        if line.startswith(b"data:"):
-            data = line[5:].strip()
-            made.append(b"data: " + (data if data == b"[DONE]" else translate(data)) + b"\n\n")
-    return made
+        data = line[5:].strip() if line.startswith(b"data:") else line if line.startswith(b"{") else b""
+        if data and data != b"[DONE]":
+            found.append(data)
+    return found
+
+
+class EachAlone:
+    """A translator for dialects whose events become ours one by one, ``[DONE]`` at the end."""
+
+    def __init__(self, label: str, translate: Callable[[bytes], bytes]) -> None:
+        self._label = label
+        self._translate = translate
+        self._has_finished = False
+        self.usage = Usage()
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the one event."""
+        made = self._translate(data)
+        if b'"usage"' in made:
+            self.usage = usage_of(made, self._label)
+        self._has_finished = self._has_finished or _FINISHED.search(made) is not None or b'"error"' in made[:20]
+        return b"data: " + made + b"\n\n"
+
+    def end(self) -> bytes:
+        """Return the end mark, where the answer has finished."""
+        if not self._has_finished:
+            raise UpstreamIncomplete(f"{self._label} broke off in the middle of its answer.")
+        return _DONE

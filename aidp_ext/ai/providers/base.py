@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 
 from aidp_ext.ai.models import Answer, Caller, Locality, Offer, Task
-from aidp_ext.ai.providers.answers import EventStream, decode, usage_of
+from aidp_ext.ai.providers.answers import EventStream, Translator, decode, usage_of
 from aidp_ext.core.errors import UpstreamError, UpstreamInvalid, UpstreamRejected, UpstreamTimeout
 from aidp_ext.core.http import HttpClient, shown, translated
 
@@ -81,6 +81,21 @@ class Provider(abc.ABC):
     async def complete(self, offer: Offer, body: Body, caller: Caller) -> Answer:
         """Complete ``prompt``, up to ``suffix`` where there is one. Raises as `chat` does."""
 
+    async def embed(self, offer: Offer, body: Body, caller: Caller) -> Answer:
+        """Make embeddings, in OpenAI's dialect. Raises as `chat` does."""
+        raise UpstreamInvalid(f"{self.label} makes no embeddings.", provider=self.name)
+
+    async def messages(self, offer: Offer, body: Body, caller: Caller) -> Answer:
+        """Answer a chat in Anthropic's dialect, in and out. Raises as `chat` does.
+
+        Translated through `chat`, unless a provider speaks that dialect itself.
+        """
+        raise NotImplementedError
+
+    async def count(self, offer: Offer, body: Body) -> int | None:
+        """Return how many tokens the prompt has for this model's own tokenizer; None where nobody can say."""
+        return None
+
     async def _get(self, url: str) -> Any:
         """Return the JSON document at ``url``."""
         async with self._http.request(
@@ -115,11 +130,15 @@ class Provider(abc.ABC):
         caller: Caller,
         *,
         translate: Callable[[bytes], bytes] | None = None,
+        translator: Callable[[], Translator] | None = None,
+        is_lines: bool = False,
+        headers: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
     ) -> Answer:
         """Post ``body`` and return the answer, whole or as events passed through byte by byte.
 
-        ``translate`` turns the server's own documents (and the data of its events) into OpenAI's dialect.
+        ``translate`` turns the server's own documents, and a fresh ``translator`` its events (lines of JSON where
+        ``is_lines``), into the dialect that was asked for. ``headers`` go along with this request alone.
         """
         is_completion = caller.headers.get("X-AIDP-Task") == Task.COMPLETE
         silence_s = self._completion_timeout_s if is_completion else self._read_timeout_s
@@ -129,12 +148,12 @@ class Provider(abc.ABC):
             url,
             server=self.label,
             body=msgspec.json.encode(body),
-            headers={**self._headers, **caller.headers} if self._forwards_headers else self._headers,
+            headers={**self._headers, **(caller.headers if self._forwards_headers else {}), **(headers or {})},
             read_timeout_s=None if streams else silence_s,  # a stream watches over itself
             direct=self._direct,
         )
         if streams:
-            return await self._stream(request, silence_s, translate, notes)
+            return await self._stream(request, silence_s, translator() if translator else None, is_lines, notes)
         async with request as response:
             document = await self._document(response)
         if translate is not None:
@@ -145,7 +164,8 @@ class Provider(abc.ABC):
         self,
         request: AbstractAsyncContextManager[aiohttp.ClientResponse],
         silence_s: float,
-        translate: Callable[[bytes], bytes] | None,
+        translator: Translator | None,
+        is_lines: bool,
         notes: tuple[str, ...],
     ) -> Answer:
         """Return the answer once its first event is here; the connection then belongs to the events."""
@@ -154,12 +174,12 @@ class Provider(abc.ABC):
                 async with asyncio.timeout(silence_s):
                     response = await stack.enter_async_context(request)
                     await self._check_status(response)
-                    if response.content_type != "text/event-stream":
+                    if response.content_type != ("application/x-ndjson" if is_lines else "text/event-stream"):
                         raise await self._not_events(response)
             except TimeoutError as error:
                 message = f"{self.label} took the request and then stayed silent."
                 raise UpstreamTimeout(message, provider=self.name) from error
-            events = EventStream(response, self.label, stack.pop_all(), translate, silence_s)
+            events = EventStream(response, self.label, stack.pop_all(), translator, silence_s, is_lines)
         try:
             await events.wait_for_first()
         except BaseException:

@@ -6,6 +6,7 @@ with llama.cpp, which has a call of its own for it (``/infill``).
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Offer
-from aidp_ext.ai.providers.answers import decode
+from aidp_ext.ai.providers.answers import EachAlone, decode
 from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider
 from aidp_ext.ai.providers.fim import template_for
 from aidp_ext.core.errors import UpstreamInvalid, UpstreamRejected
@@ -140,7 +141,9 @@ class OpenAICompatible(Provider):
         def translate(data: bytes) -> bytes:
             return _as_completion(data, offer.model, self.label)
 
-        return await self._answer(f"{self.base_url.removesuffix('/v1')}/infill", sent, caller, translate=translate)
+        url = f"{self.base_url.removesuffix('/v1')}/infill"
+        translator = functools.partial(EachAlone, self.label, translate)
+        return await self._answer(url, sent, caller, translate=translate, translator=translator)
 
 
 def _as_completion(data: bytes, model: str, label: str) -> bytes:
