@@ -17,3 +17,24 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     from aidp_ext.app import AidpApp
 
     return [{"module": "aidp_ext.app", "app": AidpApp}]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add ``%%ai`` and ``%ai`` to a notebook; the server has each Python kernel of its own environment do so.
+
+    What they need is imported when they are first used: the start of every kernel waits for this.
+    """
+
+    def ai(line: str, cell: str | None = None) -> None:
+        """Ask a model: the cell is the prompt. ``%ai --help`` lists the options, ``%ai`` says who would answer."""
+        from aidp_ext.ai.magic import run
+
+        run(shell, line, cell)
+
+    shell.register_magic_function(ai, "line_cell", "ai")
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take the magics away again."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("ai", None)

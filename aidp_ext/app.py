@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 import logging
 from collections.abc import Callable
-from hmac import compare_digest
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from jupyter_core.paths import jupyter_data_dir
@@ -17,18 +17,19 @@ from jupyter_server.base.websocket import WebSocketMixin
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.extension.handler import ExtensionHandlerMixin
 from jupyter_server.prometheus.log_functions import prometheus_log_method
+from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.websocket import WebSocketHandler
-from traitlets import Unicode, default
+from traitlets import Bool, List, Unicode, default
 
 from aidp_ext._version import __version__
-from aidp_ext.ai.config import AiConfig, ModeStore
+from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.routes import ROUTES as AI_ROUTES
 from aidp_ext.ai.routes import USER_ROUTES as AI_USER_ROUTES
 from aidp_ext.ai.service import AiService
-from aidp_ext.core.audit import AuditLog
-from aidp_ext.core.errors import Unauthenticated
+from aidp_ext.core.errors import Forbidden, Unauthenticated
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
+from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
 
 
 def _owner_name() -> str:
@@ -74,7 +75,9 @@ class _Identified:
     auth_resource = "aidp"
     current_user: Any
     request: Any
-    _owner: _Owner | None = None
+    settings: dict[str, Any]
+    for_kernels = False  # an Api's own word comes before this
+    _bearer: _Owner | KernelIdentity | None = None
 
     def who(self) -> str:
         """The caller's name for the audit record: one person's server knows only its owner."""
@@ -82,22 +85,29 @@ class _Identified:
 
     @property
     def identity_provider(self) -> Any:
-        """Jupyter's own, unless this request bears the server's token."""
-        if self._owner is not None:
-            return self._owner
+        """Jupyter's own, unless this request bears the server's token or, where it may, the kernels'."""
+        if self._bearer is not None:
+            return self._bearer
         provider = super().identity_provider  # type: ignore[misc]
-        if self._has_one_user(provider) and provider.token:
-            kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
-            if kind.lower() in ("bearer", "token") and compare_digest(token.strip().encode(), provider.token.encode()):
-                self._owner = _Owner(provider)
-                return self._owner
-        return provider
+        if self.for_kernels and bears(self.request.headers, self.settings["aidp_kernel_token"]):
+            self._bearer = KernelIdentity(provider, owner_of(OWNER))
+        elif self._has_one_user(provider) and bears(self.request.headers, provider.token):
+            self._bearer = _Owner(provider)
+        return self._bearer or provider
+
+    @property
+    def authorizer(self) -> Any:
+        """Jupyter's own, unless this request bears the kernels' token, which passes here and nowhere else."""
+        return KernelAuthorizer() if isinstance(self._bearer, KernelIdentity) else super().authorizer  # type: ignore[misc]
 
     @staticmethod
     def _has_one_user(provider: Any) -> bool:
         return type(provider) in (IdentityProvider, PasswordIdentityProvider)
 
     async def prepare(self) -> None:
+        if self.for_kernels and "Authorization" not in self.request.headers and "X-Api-Key" in self.request.headers:
+            # The way in which Anthropic's clients send a token; the hub's identity provider knows the other only.
+            self.request.headers["Authorization"] = f"Bearer {self.request.headers['X-Api-Key']}"
         try:
             await super().prepare()  # type: ignore[misc]
         except web.HTTPError as error:
@@ -121,6 +131,11 @@ class _Identified:
 
     def _refuse_nobody(self) -> None:
         if self.current_user is None:
+            if bears(self.request.headers, self.settings["aidp_kernel_token"]):
+                step = "Do it in Lab, or with the server's own token."
+                raise Forbidden(
+                    "The token that kernels have is for asking models, and for nothing else.", next_step=step
+                )
             raise _unauthenticated()
 
 
@@ -165,9 +180,22 @@ class AidpApp(ExtensionApp):
 
     name = "aidp_ext"
     classes = [AiConfig]
+    kernels: Kernels | None = None
 
     state_dir = Unicode(
         help="Where the mode and the audit record are kept. Default: aidp/ in Jupyter's data folder."
+    ).tag(config=True)
+
+    govern_kernels = Bool(
+        True,
+        help="Whether kernels and terminals get OPENAI_BASE_URL, ANTHROPIC_BASE_URL and a token for the AI endpoints in"
+        " place of the server's own keys, and Python kernels of the server's environment the %%ai magic.",
+    ).tag(config=True)
+    hidden_from_kernels = List(
+        Unicode(),
+        default_value=list(HIDDEN),
+        help="Patterns over the names of variables that kernels and terminals do not get from the server. A notebook"
+        " that needs one of them needs the list without it.",
     ).tag(config=True)
 
     @default("state_dir")
@@ -176,9 +204,11 @@ class AidpApp(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Build the services; nothing is started or contacted yet."""
-        state = Path(self.state_dir)
-        self.ai = AiService(AiConfig(parent=self), AuditLog(state / "audit.jsonl"), ModeStore(state / "mode.json"))
+        assert self.serverapp is not None
+        workspace = Path(self.serverapp.root_dir).absolute() if self.serverapp.root_dir else None
+        self.ai = AiService(AiConfig(parent=self), Path(self.state_dir), workspace=workspace)
         self.settings["aidp_ai"] = self.ai
+        self.settings["aidp_kernel_token"] = token_urlsafe(32) if self.govern_kernels else ""
 
     def initialize_handlers(self) -> None:
         """Bind the routes of every slice."""
@@ -189,8 +219,23 @@ class AidpApp(ExtensionApp):
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         logging.getLogger("aidp").parent = self.log
+        self._start_kernels(serverapp)  # before anything is awaited: no kernel may come first
         await self.ai.start()
+
+    def _start_kernels(self, serverapp: Any) -> None:
+        if self.govern_kernels:
+            routes = [
+                (url_path_join(serverapp.base_url, pattern), handler, {"name": self.name})
+                for pattern, handler, *_ in self.handlers
+                if getattr(handler, "for_kernels", False)
+            ]
+            self.kernels = Kernels(
+                serverapp, self.settings["aidp_kernel_token"], routes, hidden=self.hidden_from_kernels
+            )
+            self.kernels.start()
 
     async def stop_extension(self) -> None:
         """End what is under way."""
+        if self.kernels is not None:
+            await self.kernels.stop()
         await self.ai.stop()

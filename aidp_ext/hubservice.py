@@ -24,10 +24,9 @@ from tornado.websocket import WebSocketHandler
 from traitlets.config import Config
 
 from aidp_ext._version import __version__
-from aidp_ext.ai.config import AiConfig, ModeStore
+from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.routes import ROUTES as AI_ROUTES
 from aidp_ext.ai.service import AiService
-from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import Forbidden, Unauthenticated
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
 
@@ -45,13 +44,38 @@ class Health(Api):
         self.reply({"status": "ok", "version": __version__, "user": self.who()})
 
 
+class Metrics(Api):
+    """``metrics``: for Prometheus."""
+
+    @endpoint("read")
+    async def get(self) -> None:
+        """Return all metrics of the service, to the hub's admins and services."""
+        if not self.sees_everybody():
+            raise Forbidden("Metrics are for the hub's admins.", next_step="Ask the hub's admin.")
+        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.finish(generate_latest())
+
+
 class _Identified(HubOAuthenticated):
     """Who the caller is, as the hub knows the token; nobody gets 401."""
 
     def who(self) -> str:
         return str(self.current_user["name"])
 
+    def teams(self) -> tuple[str, ...]:
+        """The hub's groups that the caller is in."""
+        return tuple(self.current_user.get("groups") or ())
+
+    def sees_everybody(self) -> bool:
+        """Whether the caller may see what others did: the hub's admins."""
+        return bool(self.current_user.get("admin"))
+
     async def prepare(self) -> None:
+        headers = self.request.headers
+        if "Authorization" not in headers and "X-Api-Key" in headers:  # as Anthropic's clients send a token
+            headers["Authorization"] = f"Bearer {headers['X-Api-Key']}"
         # Set here, so that Tornado's `current_user` never asks the hub by itself: that would block the loop.
         model = await self.hub_auth.get_user(self, sync=False)
         if model is None:
@@ -94,7 +118,7 @@ def make_app(prefix: str, ai: AiService) -> web.Application:
     """Return the application. ``prefix`` is the service's path on the hub, with slashes at both ends."""
     # Before its cache is first used: a revoked token must not live for the default five minutes.
     HubOAuth.instance(cache_max_age=CACHE_S)
-    routes: list[Route] = [("health", Health), *AI_ROUTES, (r".*", UnknownEndpoint)]
+    routes: list[Route] = [("health", Health), ("metrics", Metrics), *AI_ROUTES, (r".*", UnknownEndpoint)]
     handlers = [(rf"{prefix}aidp/{pattern}", handler) for pattern, handler in bind(routes, HttpBase, WsBase, guard)]
     # xsrf_cookies stays off: Tornado would check before the user is known, and HubOAuth checks cookie requests itself.
     return web.Application(handlers, aidp_ai=ai, cookie_secret=secrets.token_bytes(32), websocket_ping_interval=30)
@@ -107,7 +131,7 @@ async def serve() -> None:
     state = Path(os.environ.get("AIDP_STATE_DIR") or ".aidp/hub") / "service"
     # The gateway is nobody's gateway but its own; the token in its environment is for asking the hub.
     config = AiConfig(config=Config({"AiConfig": {"gateway_url": ""}}))
-    ai = AiService(config, AuditLog(state / "audit.jsonl"), ModeStore(state / "mode.json"))
+    ai = AiService(config, state, keeps_keys=False)
     server = HTTPServer(make_app(prefix, ai), max_buffer_size=4 * config.max_prompt_bytes)
     server.listen(address.port or 0, address.hostname or "127.0.0.1")
     await ai.start()

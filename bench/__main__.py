@@ -1,12 +1,18 @@
-"""``python -m bench [router] [startup] [bundle]``: measure, show, keep; exit code 1 where a limit is missed."""
+"""``python -m bench [router] [ledger] …``: measure, show, keep; exit code 1 where a limit is missed."""
 
 from __future__ import annotations
 
 import argparse
 
-from bench import bundle, figures, router, startup
+from bench import bundle, figures, ledger, redaction, router, startup
 
-BENCHMARKS = {"bundle": bundle.run, "startup": startup.run, "router": router.run}
+BENCHMARKS = {
+    "bundle": bundle.run,
+    "startup": startup.run,
+    "router": router.run,
+    "ledger": ledger.run,
+    "redaction": redaction.run,
+}
 
 
 def main() -> int:

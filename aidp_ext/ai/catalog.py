@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from aidp_ext.ai.models import Locality, Mode, Offer, ProviderStatus, State
+from aidp_ext.ai.models import FREE, Locality, Mode, Offer, ProviderStatus, State
+from aidp_ext.ai.prices import Prices
 from aidp_ext.ai.providers.base import Provider
 from aidp_ext.core.errors import AidpError, UpstreamUnreachable
 
@@ -30,9 +31,16 @@ CLOSED = {
 class Catalog:
     """The offers of all providers. Cloud providers are not even asked while the mode closes the cloud."""
 
-    def __init__(self, providers: Iterable[Provider], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        providers: Iterable[Provider],
+        prices: Prices | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.providers = {provider.name: provider for provider in providers}
+        self._prices = prices or Prices()
         self._clock = clock
+        self._slots: dict[str, int | None] = {}
         self._found: dict[str, tuple[float, ProviderStatus]] = {}
         self._probes: dict[str, asyncio.Task[ProviderStatus]] = {}
 
@@ -66,6 +74,19 @@ class Catalog:
     async def offers(self, mode: Mode, *, retry: bool = False) -> tuple[Offer, ...]:
         """Return the offers of all providers that answer; ``retry`` asks those that were down again first."""
         return tuple(o for status in await self.statuses(mode, _retry if retry else None) for o in status.offers)
+
+    async def adopt(self, providers: Iterable[Provider], changed: str) -> None:
+        """Take over providers that were set up anew; what was known of ``changed`` is forgotten."""
+        probe = self._probes.pop(changed, None)
+        if probe is not None:
+            probe.cancel()
+            await asyncio.gather(probe, return_exceptions=True)
+        self.providers = {provider.name: provider for provider in providers}
+        self._found.pop(changed, None)
+
+    def slots_of(self, provider: str) -> int | None:
+        """Return how many requests a server works on at once, as it said; None where it did not."""
+        return self._slots.get(provider)
 
     def doubt(self, provider: str) -> None:
         """Let the provider be asked again, behind the next request's back: a call to it has just failed."""
@@ -106,7 +127,9 @@ class Catalog:
 
     async def _ask(self, provider: Provider) -> ProviderStatus:
         try:
-            offers = await provider.offers()
+            offers = await self._priced(provider, await provider.offers())
+            if provider.locality is Locality.LOCAL:
+                self._slots[provider.name] = await provider.slots()
         except UpstreamUnreachable as error:
             step = error.next_step or provider.next_step
             status = replace(_blank(provider, State.UNREACHABLE, error.message), next_step=step)
@@ -123,6 +146,19 @@ class Catalog:
             )
         self._found[provider.name] = (self._clock(), status)
         return status
+
+    async def _priced(self, provider: Provider, offers: tuple[Offer, ...]) -> tuple[Offer, ...]:
+        """Return the offers with what each costs: nothing for what runs here."""
+        if provider.keeps_accounts:
+            return offers
+        if any(offer.locality is Locality.CLOUD for offer in offers):
+            await self._prices.load()
+        return tuple(
+            replace(offer, price=FREE)
+            if offer.locality is Locality.LOCAL
+            else replace(offer, price=self._prices.of(offer.provider, offer.model))
+            for offer in offers
+        )
 
 
 def _retry(state: State) -> float:

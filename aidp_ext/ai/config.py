@@ -15,10 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from traitlets import Bool, CaselessStrEnum, Float, Int, List, Unicode, default
+from traitlets import Bool, CaselessStrEnum, Dict, Float, Int, List, Type, Unicode, default
 from traitlets.config import Configurable
 
-from aidp_ext.ai.models import Budget, Locality, Mode, Policy
+from aidp_ext.ai.models import Locality, Mode, Policy, Privacy, Task
+from aidp_ext.ai.policy import Scorer
 from aidp_ext.core.errors import StorageError
 
 log = logging.getLogger("aidp")
@@ -72,7 +73,111 @@ class AiConfig(Configurable):
         None,
         allow_none=True,
         min=0,
-        help="Dollars a month for cloud models; 0 forbids them. Environment: AIDP_AI_MONTHLY_BUDGET_USD.",
+        help="Dollars a month that everybody here together may spend; 0 forbids models that cost something."
+        " Environment: AIDP_AI_MONTHLY_BUDGET_USD.",
+    ).tag(config=True)
+    daily_budget_usd = Float(
+        None, allow_none=True, min=0, help="The same a day. Environment: AIDP_AI_DAILY_BUDGET_USD."
+    ).tag(config=True)
+    user_monthly_budget_usd = Float(
+        None,
+        allow_none=True,
+        min=0,
+        help="Dollars a month for each user. Environment: AIDP_AI_USER_MONTHLY_BUDGET_USD.",
+    ).tag(config=True)
+    user_daily_budget_usd = Float(
+        None, allow_none=True, min=0, help="The same a day. Environment: AIDP_AI_USER_DAILY_BUDGET_USD."
+    ).tag(config=True)
+    team_monthly_budgets_usd = Dict(
+        value_trait=Float(), key_trait=Unicode(), help='Dollars a month by team (group of the hub): {"research": 200}.'
+    ).tag(config=True)
+    team_daily_budgets_usd = Dict(value_trait=Float(), key_trait=Unicode(), help="The same a day.").tag(config=True)
+    soft_budget_share = Float(
+        0.8, min=0, max=1, help="From this share of a budget on, local and cheaper models come first."
+    ).tag(config=True)
+    prices = Dict(
+        help="Your own prices, by pattern over <provider>/<model>, in dollars per million tokens:"
+        ' {"openai/gpt-*": {"input": 2.5, "output": 10, "cached_input": 1.25}}.'
+    ).tag(config=True)
+    default_output_tokens = Int(
+        8192,
+        min=1,
+        help="The longest answer that a budget pays for where a request does not say; noted in X-AIDP-Notes.",
+    ).tag(config=True)
+    reference_price = Dict(
+        value_trait=Float(),
+        key_trait=Unicode(),
+        default_value={"input": 0.4, "output": 1.6},
+        help="Dollars per million tokens that local answers would have cost elsewhere, for the money saved."
+        " The default is what OpenAI lists for gpt-4.1-mini.",
+    ).tag(config=True)
+    requests_per_minute = Int(0, min=0, help="Requests a minute that each user may make; 0: no limit.").tag(config=True)
+    database_url = Unicode(
+        help="Where calls and money are written down: an SQLAlchemy URL, such as postgresql://…; several gateway"
+        " processes may share one. Default: an SQLite file in the state folder. Environment: AIDP_DATABASE_URL."
+    ).tag(config=True)
+    keep_calls_days = Int(400, min=1, help="Days that the row of each call is kept.").tag(config=True)
+
+    allowed_models = List(
+        Unicode(), help="Patterns over model names; where there are any, no other model answers, by whatever name."
+    ).tag(config=True)
+    denied_models = List(
+        Unicode(), help="Patterns over model names that never answer, by whatever name; stronger than those allowed."
+    ).tag(config=True)
+    team_models = Dict(
+        help='The same by team: {"interns": {"allowed": ["ollama/*"], "denied": ["*-pro"]}}. A user of several teams'
+        " may use what one of them allows, and nothing that one of them denies."
+    ).tag(config=True)
+    task_models = Dict(
+        help='Patterns over model names by task, best first, before the preferred ones: {"review": ["claude-opus*"]}.'
+    ).tag(config=True)
+    local_first_tasks = List(
+        CaselessStrEnum([str(task) for task in Task]),
+        default_value=sorted(Policy().local_first),
+        help="Tasks that go to local models first in the hybrid mode.",
+    ).tag(config=True)
+    scorer_class = Type(
+        klass=Scorer,
+        default_value=Scorer,
+        help="Judges how hard a request is, for choosing between local and cloud models. The default does not judge.",
+    ).tag(config=True)
+
+    privacy = CaselessStrEnum(
+        [str(privacy) for privacy in Privacy],
+        default_value=None,
+        allow_none=True,
+        help="The least private class that anybody may ask for here: local, redact or cloud.",
+    ).tag(config=True)
+    default_privacy = CaselessStrEnum(
+        [str(privacy) for privacy in Privacy],
+        default_value=str(Privacy.REDACT),
+        help="The class of a request that does not name one.",
+    ).tag(config=True)
+    never_leave = List(
+        Unicode(),
+        help="Patterns of paths whose text stays on local models, for every workspace here, beside those in the"
+        ' workspace\'s own aidp.toml: ["data/**", "*.csv", "outputs"].',
+    ).tag(config=True)
+    detected = CaselessStrEnum(
+        ["redact", "local"],
+        default_value="redact",
+        help="What secrets and personal data found in a request lead to: they are replaced, or the request stays on"
+        " local models.",
+    ).tag(config=True)
+    redact_names = List(Unicode(), help="Names of people that are replaced too.").tag(config=True)
+
+    audit_content_key_file = Unicode(
+        help="A file with the public key of a pair made by `aidp audit new-key`. Where it is set, the content of each"
+        " call is kept beside the audit record, readable only with the private key; otherwise content is never kept."
+    ).tag(config=True)
+
+    local_concurrency = Int(
+        0, min=0, help="Requests that a local server works on at once; the others wait. 0: as the server says."
+    ).tag(config=True)
+    breaker_failures = Int(3, min=1, help="Failures in a row after which a model is left to cool.").tag(config=True)
+    breaker_cooldown_s = Float(10.0, min=0.1, help="Seconds of its first rest.").tag(config=True)
+    max_retry_wait_s = Float(
+        2.0, min=0, help="The longest wait before a busy server is asked once more, in seconds; 0: never."
     ).tag(config=True)
     preferred_models = List(
         Unicode(),
@@ -151,26 +256,40 @@ class AiConfig(Configurable):
 
     @default("monthly_budget_usd")
     def _default_monthly_budget_usd(self) -> float | None:
-        given = _env("AIDP_AI_MONTHLY_BUDGET_USD")
-        if not given:
-            return None
-        try:
-            amount = float(given)
-        except ValueError:
-            amount = -1.0
-        if not 0 <= amount < float("inf"):
-            log.error("AIDP_AI_MONTHLY_BUDGET_USD=%r is no amount: taking 0, so no cloud model is used", given)
-            return 0.0
-        return amount
+        return _amount("AIDP_AI_MONTHLY_BUDGET_USD")
 
-    @property
-    def budget(self) -> Budget:
-        """The limit; nothing is counted as spent, since this version keeps no ledger yet."""
-        return Budget(limit_usd=self.monthly_budget_usd)
+    @default("daily_budget_usd")
+    def _default_daily_budget_usd(self) -> float | None:
+        return _amount("AIDP_AI_DAILY_BUDGET_USD")
 
-    def policy(self, mode: Mode) -> Policy:
-        """Return the rules for a mode."""
-        return Policy(mode=mode, allow_local=self.allow_local_models, preferred_models=tuple(self.preferred_models))
+    @default("user_monthly_budget_usd")
+    def _default_user_monthly_budget_usd(self) -> float | None:
+        return _amount("AIDP_AI_USER_MONTHLY_BUDGET_USD")
+
+    @default("user_daily_budget_usd")
+    def _default_user_daily_budget_usd(self) -> float | None:
+        return _amount("AIDP_AI_USER_DAILY_BUDGET_USD")
+
+    @default("database_url")
+    def _default_database_url(self) -> str:
+        return _env("AIDP_DATABASE_URL")
+
+    def policy(self, mode: Mode, teams: tuple[str, ...] = ()) -> Policy:
+        """Return the rules for a mode and a caller of these teams."""
+        rules = [self.team_models[team] for team in teams if team in self.team_models]
+        allowed = [tuple(rule.get("allowed", ())) for rule in rules]
+        # One team without a list of its own may use everything that the deployment allows.
+        of_teams = tuple(p for patterns in allowed for p in patterns) if rules and all(allowed) else ()
+        return Policy(
+            mode=mode,
+            allow_local=self.allow_local_models,
+            allowed_models=tuple(self.allowed_models),
+            team_allowed_models=of_teams,
+            denied_models=(*self.denied_models, *(p for rule in rules for p in rule.get("denied", ()))),
+            preferred_models=tuple(self.preferred_models),
+            task_models={Task(task): tuple(patterns) for task, patterns in self.task_models.items()},
+            local_first=frozenset(Task(task) for task in self.local_first_tasks),
+        )
 
     def locality_of(self, url: str) -> Locality:
         """Return where a server at ``url`` stands. Unknown public names count as cloud: the careful side."""
@@ -222,6 +341,20 @@ def ollama_url(host: str) -> str:
 
 def _env(name: str) -> str:
     return os.environ.get(name, "").strip()
+
+
+def _amount(name: str) -> float | None:
+    given = _env(name)
+    if not given:
+        return None
+    try:
+        amount = float(given)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < float("inf"):
+        log.error("%s=%r is no amount: taking 0, so no model that costs something is used", name, given)
+        return 0.0
+    return amount
 
 
 class ModeStore:

@@ -140,6 +140,8 @@ class RouteRequest:
     output_tokens: int | None = None  # the most that the answer may have; None where the request does not say
     paths: tuple[str, ...] = ()  # the files that its text comes from, relative to the workspace
     conversation: str | None = None  # requests of one conversation stay with one model
+    settled_on: str | None = None  # the route that answered this conversation so far
+    difficulty: float | None = None  # 0 to 1, of a scorer; None where nobody judged
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,25 @@ class Budget:
 
     limit_usd: float | None = None
     spent_usd: float = 0.0
+    soft_usd: float | None = None
 
     @property
     def exhausted(self) -> bool:
         """True where nothing more may be spent."""
         return self.limit_usd is not None and self.spent_usd >= self.limit_usd
+
+    @property
+    def is_tight(self) -> bool:
+        """True beyond the soft limit: cheaper and local models come first."""
+        return self.soft_usd is not None and self.spent_usd >= self.soft_usd
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a model has done lately."""
+
+    is_cooling: bool = False  # it failed; others come first until it has had a rest
+    latency_ms: float | None = None  # until its first word: a moving average
 
 
 @dataclass(frozen=True)
@@ -161,7 +177,12 @@ class Policy:
 
     mode: Mode = Mode.HYBRID
     allow_local: bool = True
+    allowed_models: tuple[str, ...] = ()  # glob patterns; where there are any, nothing else answers
+    team_allowed_models: tuple[str, ...] = ()  # of the caller's teams; what both lists allow is allowed
+    denied_models: tuple[str, ...] = ()  # glob patterns; stronger than those allowed
     preferred_models: tuple[str, ...] = ()  # glob patterns over routes and model ids, best first
+    task_models: Mapping[Task, tuple[str, ...]] = field(default_factory=dict)  # the same, before those, by task
+    local_first: frozenset[Task] = frozenset({Task.COMPLETE, Task.DOCS, Task.COMMIT_MESSAGE, Task.EMBED})
     default_context_tokens: int = 131_072  # for models whose server does not say
 
 
@@ -222,10 +243,17 @@ class Usage:
     reasoning_tokens: int | None = None  # of the answer
 
 
+NO_USAGE = Usage()
+
+
 class Events(Protocol):
     """Server-sent events under way. Closing them ends the work upstream."""
 
     on_end: Callable[[str], None] | None
+
+    @property
+    def received(self) -> int:
+        """How many bytes have come from the server so far."""
 
     @property
     def usage(self) -> Usage:
@@ -256,6 +284,10 @@ class Answer:
     locality: Locality = Locality.LOCAL
     reason: str = ""
     attempts: int = 1
+    call_id: str = ""
+    privacy: Privacy | None = None  # the class that held
+    redactions: int = 0  # values that were replaced before the request left
+    cost_usd: float | None = None  # of a whole answer
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -266,7 +298,17 @@ class Answer:
             "X-AIDP-Attempts": str(self.attempts),
             "X-AIDP-Locality": str(self.locality),
         }
-        return {**said, "X-AIDP-Notes": ", ".join(self.notes)} if self.notes else said
+        if self.call_id:
+            said["X-AIDP-Call"] = self.call_id
+        if self.privacy is not None:
+            said["X-AIDP-Privacy"] = str(self.privacy)
+        if self.redactions:
+            said["X-AIDP-Redactions"] = str(self.redactions)
+        if self.cost_usd is not None:
+            said["X-AIDP-Cost-USD"] = f"{self.cost_usd:.6f}"
+        if self.notes:
+            said["X-AIDP-Notes"] = ", ".join(self.notes)
+        return said
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,17 @@ ranked or refused, each with a reason whose words are in :data:`REASONS`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from fnmatch import translate
+from typing import Any
 
 from aidp_ext.ai.models import (
     Budget,
     Capability,
     Choice,
+    Condition,
     Decision,
     Locality,
     Mode,
@@ -27,44 +31,76 @@ AUTO = "auto"
 AUTO_LOCAL = "auto:local"
 AUTO_CLOUD = "auto:cloud"
 
-#: Tasks that a small model does well and that come often: the local models first.
-LOCAL_FIRST = frozenset({Task.COMPLETE, Task.DOCS, Task.COMMIT_MESSAGE, Task.EMBED})
-
 #: What each reason means, in words that a user would use.
 REASONS = {
     # why an offer was taken
     "asked_for": "You asked for this model.",
+    "same_conversation": "This model has answered the conversation so far.",
     "local_first": "This kind of task goes to a local model first: fast, free and private.",
     "cloud_first": "This kind of task goes to a strong cloud model first.",
+    "judged_easy": "The request was judged easy enough for a local model.",
+    "judged_hard": "The request was judged too hard for a local model.",
     "private": "The request is private, so it stays on local models.",
-    "not_redacted": "Only redacted text may leave, and this version cannot redact yet, so it stays on local models.",
+    "not_redactable": "The request may leave only redacted, and images cannot be redacted, so it stays here.",
     "mode_local": "The mode is Local, so only local models answer.",
     "mode_offline": "The mode is Offline, so only local models answer.",
     "mode_cloud": "The mode is Cloud, so cloud models come first.",
-    "over_budget": "This month's budget is used up, so only local models answer.",
+    "over_budget": "The budget is used up, so only local models answer.",
+    "soft_budget": "Most of the budget is used, so local and cheaper models come first.",
     "local_fallback": "No cloud model can take it, so a local model answers.",
     "cloud_fallback": "No local model can take it, so a cloud model answers.",
     # why an offer was refused
     "not_asked_for": "You asked for another model.",
+    "typing_stays": "What is typed goes to the cloud only in the mode Cloud, or where the rules name a model for it.",
+    "not_allowed": "The rules here do not allow this model.",
     "local_not_allowed": "Local models are switched off here.",
     "no_chat": "The model cannot chat.",
     "no_complete": "The model cannot complete text.",
     "no_tools": "The model cannot use tools.",
     "no_vision": "The model cannot see images.",
+    "no_json": "The model cannot be held to a JSON format.",
     "no_embed": "The model makes no embeddings.",
     "context_too_long": "The text is longer than the model can read.",
     # why there is no offer at all
     "no_model": "No model answers.",
 }
 
-_HARD_NEEDS = (Capability.CHAT, Capability.COMPLETE, Capability.TOOLS, Capability.VISION, Capability.EMBED)
+_HARD_NEEDS = (
+    Capability.CHAT,
+    Capability.COMPLETE,
+    Capability.TOOLS,
+    Capability.VISION,
+    Capability.JSON,
+    Capability.EMBED,
+)
+_HARD = 0.5  # a difficulty from here on belongs to a strong model
+_UNKNOWN: Mapping[str, Condition] = {}
 
 
-def decide(request: RouteRequest, offers: Sequence[Offer], policy: Policy, budget: Budget) -> Decision:
+class Scorer:
+    """Judges how hard a request is. This one does not; derive from it and set ``c.AiConfig.scorer_class``."""
+
+    def score(self, task: Task, body: Mapping[str, Any]) -> float | None:
+        """Return the difficulty of a request from 0 (any model) to 1 (only the strongest); None: no judgement.
+
+        ``body`` is the request in the dialect that it came in. Called on the hot path: be quick, and raise nothing.
+        """
+        return None
+
+
+def decide(
+    request: RouteRequest,
+    offers: Sequence[Offer],
+    policy: Policy,
+    budget: Budget,
+    conditions: Mapping[str, Condition] = _UNKNOWN,
+) -> Decision:
     """Return which offers may answer, best first, and why each other one may not.
 
-    Hard rules (mode, privacy, budget, abilities, length) refuse; what is left is ranked by where the task belongs,
-    by the preferred models, by fill in the middle where the request has a suffix, by being loaded, and by size.
+    Hard rules (mode, privacy, allowed models, budget, abilities, length) refuse; what is left is ranked: those that
+    failed lately or have no room for the answer last, the model of the same conversation first, then by where the
+    task belongs, by the preferred models, by fill in the middle where the request has a suffix, by being loaded, by
+    price where money is short, by size, and by how soon it has answered. ``conditions`` are by route.
     Fill in the middle only ranks: a model without it still completes from the text before the cursor.
     """
     ranked: list[Offer] = []
@@ -78,22 +114,44 @@ def decide(request: RouteRequest, offers: Sequence[Offer], policy: Policy, budge
         else:
             refused.append(Choice(offer, reason))
     if len(ranked) > 1:
-        ranked.sort(key=lambda offer: _rank(request, offer, policy))
+        ranked.sort(key=lambda offer: _rank(request, offer, policy, budget, conditions.get(offer.route)))
     return Decision(tuple(Choice(o, _reason(request, o, policy, budget)) for o in ranked), tuple(refused))
+
+
+def matches(pattern: str, offer: Offer) -> bool:
+    """Return whether a glob pattern means this model, under any of its names and whatever the case."""
+    found = _compiled(pattern.casefold()).match
+    names = (offer.route, offer.model, offer.model.rsplit("/", 1)[-1], offer.label)
+    return any(name and found(name.casefold()) is not None for name in names)
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern))
 
 
 def _refusal(request: RouteRequest, offer: Offer, policy: Policy, budget: Budget) -> str | None:
     if offer.locality is Locality.CLOUD:
-        closed = _cloud_closed(request, policy, budget)
+        closed = _cloud_closed(request, policy)
         if closed is not None:
             return closed
     elif not policy.allow_local:
         return "local_not_allowed"
+    if any(matches(pattern, offer) for pattern in policy.denied_models):
+        return "not_allowed"
+    for allowed in (policy.allowed_models, policy.team_allowed_models):
+        if allowed and not any(matches(pattern, offer) for pattern in allowed):
+            return "not_allowed"
     for need in _HARD_NEEDS:
         if need in request.needs and need not in offer.capabilities:
             return f"no_{need}"
-    if request.prompt_tokens > (offer.context_length or policy.default_context_tokens):
+    if request.prompt_tokens > _context(offer, policy):
         return "context_too_long"
+    is_typing = request.task is Task.COMPLETE and request.model == AUTO and offer.locality is Locality.CLOUD
+    if is_typing and policy.mode is not Mode.CLOUD and not _place_is_named(policy, offer):
+        return "typing_stays"
+    if budget.exhausted and _costs(offer):
+        return "over_budget"
     return None
 
 
@@ -105,43 +163,69 @@ def _named(model: str, offer: Offer) -> bool:
     return model in (AUTO, offer.model)
 
 
-def _cloud_closed(request: RouteRequest, policy: Policy, budget: Budget) -> str | None:
+def _costs(offer: Offer) -> bool:
+    return not offer.price.is_free if offer.price is not None else offer.locality is Locality.CLOUD
+
+
+def _cloud_closed(request: RouteRequest, policy: Policy) -> str | None:
     """Return the reason that forbids every cloud model, or None."""
     if policy.mode is Mode.OFFLINE:
         return "mode_offline"
     if request.privacy is Privacy.LOCAL:
         return "private"
-    if request.privacy is Privacy.REDACT:
-        return "not_redacted"
+    if request.privacy is Privacy.REDACT and Capability.VISION in request.needs:
+        return "not_redactable"
     if policy.mode is Mode.LOCAL:
         return "mode_local"
-    if budget.exhausted:
-        return "over_budget"
     return None
 
 
-def _prefers_local(request: RouteRequest, policy: Policy) -> bool:
-    is_named = request.model not in (AUTO, AUTO_LOCAL, AUTO_CLOUD)  # by a name that several may have
-    return policy.mode is not Mode.CLOUD and (is_named or request.task in LOCAL_FIRST)
+def _leaning(request: RouteRequest, policy: Policy, budget: Budget) -> tuple[bool, str, str]:
+    """Return whether local models come first, and the reasons to give for a local and for a cloud model then."""
+    if policy.mode is Mode.CLOUD:
+        return False, "local_fallback", "mode_cloud"
+    if budget.is_tight:
+        return True, "soft_budget", "cloud_fallback"
+    if request.difficulty is not None:
+        is_easy = request.difficulty < _HARD
+        return (True, "judged_easy", "cloud_fallback") if is_easy else (False, "local_fallback", "judged_hard")
+    is_name = request.model not in (AUTO, AUTO_LOCAL, AUTO_CLOUD)  # one that several may have
+    if is_name or request.task in policy.local_first:
+        return True, "local_first", "cloud_fallback"
+    return False, "local_fallback", "cloud_first"
 
 
-def _rank(request: RouteRequest, offer: Offer, policy: Policy) -> tuple[bool, int, bool, bool, float, str]:
-    local_first = _prefers_local(request, policy)
-    preferred = next(
-        (
-            place
-            for place, pattern in enumerate(policy.preferred_models)
-            if fnmatchcase(offer.route, pattern) or fnmatchcase(offer.model, pattern)
-        ),
-        len(policy.preferred_models),
-    )
+def _place_is_named(policy: Policy, offer: Offer) -> bool:
+    return any(matches(pattern, offer) for pattern in policy.task_models.get(Task.COMPLETE, ()))
+
+
+def _context(offer: Offer, policy: Policy) -> int:
+    return offer.context_length or policy.default_context_tokens
+
+
+def _place(patterns: Sequence[str], offer: Offer) -> int:
+    return next((place for place, pattern in enumerate(patterns) if matches(pattern, offer)), len(patterns))
+
+
+Rank = tuple[bool, bool, bool, int, bool, int, bool, bool, float, float, float, str]
+
+
+def _rank(request: RouteRequest, offer: Offer, policy: Policy, budget: Budget, condition: Condition | None) -> Rank:
+    is_local_first, _, _ = _leaning(request, policy, budget)
     size = offer.parameters_b if offer.parameters_b is not None else 0.0
+    price = offer.price.input + offer.price.output if offer.price is not None else 0.0
     return (
-        (offer.locality is Locality.LOCAL) != local_first,
-        preferred,
+        condition is not None and condition.is_cooling,
+        request.prompt_tokens + (request.output_tokens or 0) > _context(offer, policy),  # the answer would be cut
+        offer.route != request.settled_on,
+        _place(policy.task_models.get(request.task, ()), offer),
+        (offer.locality is Locality.LOCAL) != is_local_first,
+        0 if budget.is_tight else _place(policy.preferred_models, offer),
         Capability.FIM in request.needs and Capability.FIM not in offer.capabilities,
         offer.loaded is False,
-        size if local_first else -size,  # quick ones first for completion, strong ones first otherwise
+        price if budget.is_tight else 0.0,
+        size if is_local_first else -size,  # quick ones first for completion, strong ones first otherwise
+        condition.latency_ms if condition is not None and condition.latency_ms is not None else 0.0,
         offer.route,
     )
 
@@ -149,11 +233,10 @@ def _rank(request: RouteRequest, offer: Offer, policy: Policy) -> tuple[bool, in
 def _reason(request: RouteRequest, offer: Offer, policy: Policy, budget: Budget) -> str:
     if request.model in (offer.route, offer.model, AUTO_LOCAL, AUTO_CLOUD):
         return "asked_for"
-    if offer.locality is Locality.LOCAL:
-        closed = _cloud_closed(request, policy, budget)
-        if closed is not None:
-            return closed
-        return "local_first" if _prefers_local(request, policy) else "local_fallback"
-    if policy.mode is Mode.CLOUD:
-        return "mode_cloud"
-    return "cloud_fallback" if _prefers_local(request, policy) else "cloud_first"
+    closed = _cloud_closed(request, policy) or ("over_budget" if budget.exhausted else None)
+    if closed is not None and offer.locality is Locality.LOCAL:
+        return closed
+    if offer.route == request.settled_on:
+        return "same_conversation"
+    _, local, cloud = _leaning(request, policy, budget)
+    return local if offer.locality is Locality.LOCAL else cloud

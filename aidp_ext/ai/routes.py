@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
+from urllib.parse import unquote
 
+import msgspec
 from tornado import web
 
-from aidp_ext.ai import dialect
-from aidp_ext.ai.models import Answer, Caller, Choice, Mode, Offer, Privacy, ProviderStatus, RouteRequest, Task
-from aidp_ext.ai.policy import REASONS
-from aidp_ext.ai.service import NEXT_STEP, AiService
-from aidp_ext.core.web import Api, Route, endpoint
+from aidp_ext.ai import dialect, views
+from aidp_ext.ai.dialect import Request
+from aidp_ext.ai.models import Answer, Caller, Dialect, Privacy, RouteRequest, Task
+from aidp_ext.ai.refusals import NEXT_STEP
+from aidp_ext.ai.rules import WorkspaceRules
+from aidp_ext.ai.service import AiService, Progress
+from aidp_ext.core.errors import AidpError, InvalidRequest, StorageError
+from aidp_ext.core.web import Api, Route, endpoint, error_body
 
-_MODES = {
-    Mode.HYBRID: ("Hybrid", "Completion and small edits on local models, hard reasoning in the cloud."),
-    Mode.LOCAL: ("Local", "Only models on your own machines answer."),
-    Mode.OFFLINE: ("Offline", "As Local, and no connection to anything else is opened."),
-    Mode.CLOUD: ("Cloud", "Cloud models first; private requests still stay local."),
-}
-_FORWARDED = ("X-AIDP-Task", "X-AIDP-Privacy")
+_FORWARDED = ("X-AIDP-Task", "X-AIDP-Privacy", "X-AIDP-Path", "X-AIDP-Conversation")
+_CONVERSATION = re.compile(r"[!-~]{1,200}")
+_MOST_PATHS = 1000
 
 
 class AiApi(Api):
@@ -30,10 +33,13 @@ class AiApi(Api):
         service: AiService = self.settings["aidp_ai"]
         return service
 
-    def caller(self, task: Task) -> Caller:
+    def caller(self, task: Task | None = None) -> Caller:
         """Return who asks, with the headers that a gateway must see."""
         given = {name: self.request.headers[name] for name in _FORWARDED if name in self.request.headers}
-        return Caller(self.who(), {**given, "X-AIDP-Task": str(task)})
+        if "anthropic-beta" in self.request.headers:  # what a client of Anthropic's opts in to
+            given["anthropic-beta"] = self.request.headers["anthropic-beta"]
+        headers = given if task is None else {**given, "X-AIDP-Task": str(task)}
+        return Caller(self.who(), headers, self.teams())
 
     def check_size(self) -> None:
         """Refuse a body that is too large before any time goes into reading it."""
@@ -41,7 +47,7 @@ class AiApi(Api):
         if len(self.request.body) > limit:
             raise web.HTTPError(413, f"The request is larger than {limit:,} bytes.")
 
-    def routed(self, parsed: dialect.ChatRequest | dialect.CompletionRequest, usual: Task) -> RouteRequest:
+    def routed(self, parsed: Request, usual: Task) -> RouteRequest:
         """Return the policy's view of the request: its body's, with the headers'."""
         headers = self.request.headers
         return RouteRequest(
@@ -50,7 +56,18 @@ class AiApi(Api):
             privacy=dialect.header(Privacy, "X-AIDP-Privacy", headers.get("X-AIDP-Privacy")),
             needs=parsed.needs(),
             prompt_tokens=parsed.tokens(),
+            output_tokens=parsed.output_tokens(),
+            paths=_paths(headers.get("X-AIDP-Path")),
+            conversation=_conversation(headers.get("X-AIDP-Conversation")),
         )
+
+    async def answer(self, kind: Dialect, form: type[Request], usual: Task) -> None:
+        """Answer the request in its dialect."""
+        self.check_size()
+        body = self.document()
+        request = self.routed(self.fit(body, form), usual)
+        answer = await self.ai.answer(kind, request, body, self.caller(request.task), len(self.request.body))
+        await self.emit(answer)
 
     async def emit(self, answer: Answer) -> None:
         """Send an answer in the form that it has."""
@@ -63,76 +80,123 @@ class AiApi(Api):
 class ChatCompletions(AiApi):
     """``v1/chat/completions``."""
 
+    for_kernels = True
+
     @endpoint("execute")
     async def post(self) -> None:
         """Answer a chat."""
-        self.check_size()
-        body = self.document()
-        request = self.routed(self.fit(body, dialect.ChatRequest), Task.CHAT)
-        await self.emit(await self.ai.chat(request, body, self.caller(request.task)))
+        await self.answer(Dialect.CHAT, dialect.ChatRequest, Task.CHAT)
 
 
 class Completions(AiApi):
     """``v1/completions``, with ``suffix`` for fill in the middle."""
 
+    for_kernels = True
+
     @endpoint("execute")
     async def post(self) -> None:
         """Complete a text."""
-        self.check_size()
-        body = self.document()
-        request = self.routed(self.fit(body, dialect.CompletionRequest), Task.COMPLETE)
-        await self.emit(await self.ai.complete(request, body, self.caller(request.task)))
+        await self.answer(Dialect.COMPLETIONS, dialect.CompletionRequest, Task.COMPLETE)
+
+
+class Embeddings(AiApi):
+    """``v1/embeddings``."""
+
+    for_kernels = True
+
+    @endpoint("execute")
+    async def post(self) -> None:
+        """Make embeddings."""
+        await self.answer(Dialect.EMBEDDINGS, dialect.EmbeddingsRequest, Task.EMBED)
+
+
+class Messages(AiApi):
+    """``v1/messages``: Anthropic's dialect."""
+
+    for_kernels = True
+
+    @endpoint("execute")
+    async def post(self) -> None:
+        """Answer a chat in Anthropic's dialect."""
+        await self.answer(Dialect.MESSAGES, dialect.MessagesRequest, Task.CHAT)
+
+    def error_document(self, error: BaseException | None, status: int) -> dict[str, Any]:
+        """Return an error as Anthropic's clients know it: the one body, marked as an error."""
+        return {"type": "error", **super().error_document(error, status)}
+
+    def error_event(self, error: AidpError) -> bytes:
+        """Return an error in mid-stream as Anthropic's clients know it."""
+        return b"event: error\ndata: " + msgspec.json.encode({"type": "error", **error_body(error)}) + b"\n\n"
 
 
 class Models(AiApi):
     """``v1/models``."""
 
+    for_kernels = True
+
     @endpoint("read")
     async def get(self) -> None:
         """List the models that may be used now, the automatic choices first."""
-        offers = await self.ai.models()
-        automatic = [{"id": name, "object": "model", "created": 0, "owned_by": "aidp"} for name in _automatic(offers)]
-        self.reply({"object": "list", "data": automatic + [_model(offer) for offer in offers]})
+        offers = await self.ai.models(self.caller())
+        automatic = [views.automatic_model(name) for name in views.automatic(offers)]
+        self.reply({"object": "list", "data": automatic + [views.model(offer) for offer in offers]})
 
 
 class ModelByName(AiApi):
     """``v1/models/<route>``."""
 
+    for_kernels = True
+
     @endpoint("read")
     async def get(self, name: str) -> None:
         """Return one model."""
-        offers = await self.ai.models()
+        offers = await self.ai.models(self.caller())
         for offer in offers:
             if name in (offer.route, offer.model):
-                return self.reply(_model(offer))
-        if name in _automatic(offers):
-            return self.reply({"id": name, "object": "model", "created": 0, "owned_by": "aidp"})
+                return self.reply(views.model(offer))
+        if name in views.automatic(offers):
+            return self.reply(views.automatic_model(name))
         request = RouteRequest(model=name)
-        raise self.ai.explain_none(request, await self.ai.route(request))
+        decision = await self.ai.route(request, self.caller())
+        raise await self.ai.explain_none(request, decision, self.caller())
 
 
 class RouteDecision(AiApi):
     """``route``: the decision without the call."""
 
+    for_kernels = True
+
     @endpoint("read")
     async def post(self) -> None:
         """Say which model would answer, and why each other one would not."""
         request = dialect.route_request(self.body(dialect.RouteQuestion))
-        decision = await self.ai.route(request)
+        decision = await self.ai.route(request, self.caller())
+        said: dict[str, Any] = {"mode": self.ai.mode, "task": request.task, **views.decision(decision)}
         best = decision.best
-        said: dict[str, Any] = {
-            "mode": self.ai.mode,
-            "task": request.task,
-            "offers": [_choice(choice) for choice in decision.ranked],
-            "refused": [_choice(choice) for choice in decision.refused],
-        }
         if best is not None:
-            said |= {**_choice(best), "loaded": best.offer.loaded, "next_step": None}
+            since = self.ai.loading_since(best.offer.route)
+            said |= {**views.choice(best), "loaded": best.offer.loaded, "loading_since": since, "next_step": None}
         else:
-            error = self.ai.explain_none(request, decision)
-            said |= dict.fromkeys(("route", "provider", "model", "label", "locality", "loaded"))
+            error = await self.ai.explain_none(request, decision, self.caller())
+            said |= dict.fromkeys(("route", "provider", "model", "label", "locality", "loaded", "loading_since"))
             said |= {"reason": "no_model", "message": error.message, "next_step": error.next_step or NEXT_STEP}
         self.reply(said)
+
+
+class PreviewRequest(AiApi):
+    """``preview``: what would leave, exactly."""
+
+    for_kernels = True
+
+    @endpoint("read")
+    async def post(self) -> None:
+        """Show what a request would send and to whom; nothing is sent. The body is a request of any dialect."""
+        self.check_size()
+        body = self.document()
+        kind, form, usual = dialect.dialect_of(body)
+        request = self.routed(self.fit(body, form), usual)
+        caller = self.caller(request.task)
+        self.reply(views.preview(await self.ai.preview(kind, request, body, caller, len(self.request.body))))
 
 
 class Providers(AiApi):
@@ -142,7 +206,108 @@ class Providers(AiApi):
     async def get(self) -> None:
         """List the model servers with their state and models; ``?refresh=1`` asks each of them again."""
         statuses = await self.ai.providers(refresh=self.get_query_argument("refresh", "") in ("1", "true"))
-        self.reply({"mode": self.ai.mode, "providers": [_provider(status) for status in statuses]})
+        key_store = await self.ai.key_store()
+        self.reply(
+            {
+                "mode": self.ai.mode,
+                "keys_allowed": key_store is not None,
+                "key_store": key_store,
+                "providers": [views.provider(status, self.ai) for status in statuses],
+            }
+        )
+
+
+class ProviderTrial(AiApi):
+    """``providers/<name>/test``."""
+
+    @endpoint("execute")
+    async def post(self, name: str) -> None:
+        """Ask a provider anew and make one tiny call."""
+        self.reply(await self.ai.try_out(name, self.caller()))
+
+
+class Keys(AiApi):
+    """``keys/<provider>``: a key goes in and never comes out."""
+
+    @endpoint("write")
+    async def put(self, provider: str) -> None:
+        """Keep a provider's key."""
+        await self.ai.set_key(provider, self.body(dialect.KeyChange).key, self.caller())
+        self.reply({"provider": provider, "source": self.ai.key_source(provider)})
+
+    @endpoint("write")
+    async def delete(self, provider: str) -> None:
+        """Forget a provider's key."""
+        await self.ai.set_key(provider, None, self.caller())
+        self.reply({"provider": provider, "source": self.ai.key_source(provider)})
+
+
+class Pull(AiApi):
+    """``pull``."""
+
+    @endpoint("execute")
+    async def post(self) -> None:
+        """Download a model, reporting as events; closing the connection stops it."""
+        wanted = self.body(dialect.PullRequest)
+        reports = self.ai.pull(wanted.provider, wanted.model, self.caller())
+        first = await anext(reports, None)  # what fails at once is an error, not a stream
+        await self.stream(_as_events(first, reports))
+
+
+class UsageReport(AiApi):
+    """``usage``."""
+
+    @endpoint("read")
+    async def get(self) -> None:
+        """Return calls, tokens and money by day, user, team, model and task, and the budgets."""
+        days = _whole_number(self, "days", 30, 3660)
+        caller = self.caller()
+        report = await self.ai.usage(days, None if self.sees_everybody() else caller.name)
+        try:
+            budgets = await self.ai.budgets(caller)
+        except StorageError:
+            budgets = ()
+        self.reply(views.usage(report, budgets))
+
+
+class Calls(AiApi):
+    """``calls``."""
+
+    for_kernels = True
+
+    @endpoint("read")
+    async def get(self) -> None:
+        """Return the latest calls with their routes and reasons, newest first."""
+        limit = _whole_number(self, "limit", 50, 1000)
+        user = None if self.sees_everybody() else self.who()
+        self.reply({"calls": [views.call(call) for call in await self.ai.recent(limit, user)]})
+
+
+class PrivacyRules(AiApi):
+    """``rules``: the workspace's."""
+
+    @endpoint("read")
+    async def get(self) -> None:
+        """Return what never leaves, by the workspace's and the admin's rules."""
+        self.reply(views.rules(self.ai))
+
+    @endpoint("write")
+    async def put(self) -> None:
+        """Write the workspace's rules into its aidp.toml."""
+        wanted = self.body(dialect.RulesChange)
+        self.ai.set_rules(WorkspaceRules(tuple(wanted.never_leave), wanted.privacy), self.caller())
+        self.reply(views.rules(self.ai))
+
+
+class FeedbackCounts(AiApi):
+    """``feedback``."""
+
+    @endpoint("execute")
+    async def post(self) -> None:
+        """Count suggestions that were taken over and dropped, for the model that made them."""
+        said = self.body(dialect.Feedback)
+        self.ai.feedback(self.caller(), said.route, said.task, said.accepted, said.rejected)
+        self.reply({})
 
 
 class CurrentMode(AiApi):
@@ -151,87 +316,79 @@ class CurrentMode(AiApi):
     @endpoint("read")
     async def get(self) -> None:
         """Return the mode and the ones to choose from."""
-        self._say()
+        self.reply(views.modes(self.ai.mode))
 
     @endpoint("write")
     async def put(self) -> None:
         """Take another mode; it is kept over restarts."""
-        mode = self.body(dialect.ModeChange).mode
-        self.ai.set_mode(mode, Caller(self.who()))
-        self._say()
-
-    def _say(self) -> None:
-        modes = [{"mode": mode, "label": label, "description": text} for mode, (label, text) in _MODES.items()]
-        self.reply({"mode": self.ai.mode, "modes": modes})
+        self.ai.set_mode(self.body(dialect.ModeChange).mode, self.caller())
+        self.reply(views.modes(self.ai.mode))
 
 
 #: What every host serves.
 ROUTES: tuple[Route, ...] = (
     (r"ai/v1/chat/completions", ChatCompletions),
     (r"ai/v1/completions", Completions),
+    (r"ai/v1/embeddings", Embeddings),
+    (r"ai/v1/messages", Messages),
     (r"ai/v1/models", Models),
     (r"ai/v1/models/(.+)", ModelByName),
     (r"ai/route", RouteDecision),
+    (r"ai/preview", PreviewRequest),
     (r"ai/providers", Providers),
+    (r"ai/usage", UsageReport),
+    (r"ai/calls", Calls),
+    (r"ai/feedback", FeedbackCounts),
 )
-#: What only a user's own server serves: in the hub the mode is the admin's.
-USER_ROUTES: tuple[Route, ...] = ((r"ai/mode", CurrentMode),)
+#: What only a user's own server serves: in the hub mode, keys and rules are the admin's.
+USER_ROUTES: tuple[Route, ...] = (
+    (r"ai/mode", CurrentMode),
+    (r"ai/providers/([^/]+)/test", ProviderTrial),
+    (r"ai/keys/([^/]+)", Keys),
+    (r"ai/pull", Pull),
+    (r"ai/rules", PrivacyRules),
+)
 
 
-def _automatic(offers: tuple[Offer, ...]) -> list[str]:
-    if not offers:
-        return []
-    return ["auto", *(f"auto:{locality}" for locality in sorted({offer.locality for offer in offers}, reverse=True))]
+def _paths(header: str | None) -> tuple[str, ...]:
+    """Return the paths of an ``X-AIDP-Path`` header: percent-encoded, between commas."""
+    if not header:
+        return ()
+    paths = tuple(unquote(part.strip()) for part in header.split(",") if part.strip())
+    if len(paths) > _MOST_PATHS:
+        raise InvalidRequest(f"`X-AIDP-Path`: at most {_MOST_PATHS} paths.", field="X-AIDP-Path")
+    return paths
 
 
-def _model(offer: Offer) -> dict[str, Any]:
-    return {
-        "id": offer.route,
-        "object": "model",
-        "created": 0,
-        "owned_by": offer.provider,
-        "aidp": {
-            "locality": offer.locality,
-            "label": offer.display,
-            "capabilities": sorted(offer.capabilities),
-            "context_length": offer.context_length,
-        },
-    }
+def _conversation(header: str | None) -> str | None:
+    if header is None or not header.strip():
+        return None
+    if not _CONVERSATION.fullmatch(header.strip()):
+        raise InvalidRequest(
+            "`X-AIDP-Conversation`: expected up to 200 visible ASCII characters.", field="X-AIDP-Conversation"
+        )
+    return header.strip()
 
 
-def _choice(choice: Choice) -> dict[str, Any]:
-    offer = choice.offer
-    return {
-        "route": offer.route,
-        "provider": offer.provider,
-        "model": offer.model,
-        "label": offer.display,
-        "locality": offer.locality,
-        "reason": choice.reason,
-        "message": REASONS[choice.reason],
-    }
+def _whole_number(handler: AiApi, name: str, usual: int, most: int) -> int:
+    given = handler.get_query_argument(name, str(usual))
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= most):
+        raise InvalidRequest(f"`{name}`: expected a whole number from 1 to {most}.", field=name)
+    return int(given)
 
 
-def _provider(status: ProviderStatus) -> dict[str, Any]:
-    return {
-        "name": status.name,
-        "label": status.label,
-        "url": status.url,
-        "locality": status.locality,
-        "state": status.state,
-        "message": status.message,
-        "next_step": status.next_step,
-        "checked_at": status.checked_at,
-        "models": [
-            {
-                "id": offer.model,
-                "route": offer.route,
-                "label": offer.display,
-                "locality": offer.locality,
-                "capabilities": sorted(offer.capabilities),
-                "context_length": offer.context_length,
-                "loaded": offer.loaded,
-            }
-            for offer in status.offers
-        ],
-    }
+async def _as_events(first: Progress | None, reports: AsyncIterator[Progress]) -> AsyncGenerator[bytes, None]:
+    try:
+        if first is not None:
+            yield _event(first)
+        async for report in reports:
+            yield _event(report)
+        yield b"data: [DONE]\n\n"
+    finally:
+        if isinstance(reports, AsyncGenerator):
+            await reports.aclose()
+
+
+def _event(report: Progress) -> bytes:
+    said = {"status": report.status, "completed": report.completed, "total": report.total}
+    return b"data: " + msgspec.json.encode(said) + b"\n\n"

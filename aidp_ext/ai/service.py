@@ -1,25 +1,35 @@
-"""The router at work: decide, call, fall back before the first byte, and keep a record of every call."""
+"""The AI router as its hosts know it: what answers, what it may, what it costs, and what is remembered of it."""
 
 from __future__ import annotations
 
 import asyncio
-import difflib
+import contextlib
 import logging
 import time
-import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
+from aidp_ext.ai.budgets import BudgetState
+from aidp_ext.ai.calls import Call, UsageReport
 from aidp_ext.ai.catalog import CLOSED, FRESH_S, Catalog
 from aidp_ext.ai.config import AiConfig, ModeStore
+from aidp_ext.ai.content import ContentVault
+from aidp_ext.ai.dispatch import Dispatcher, Parts, forbidding
+from aidp_ext.ai.health import Health
+from aidp_ext.ai.keys import KeyStore
+from aidp_ext.ai.ledger import Ledger
+from aidp_ext.ai.limits import RateLimiter
 from aidp_ext.ai.models import (
     Answer,
     Caller,
     Capability,
-    Choice,
     Decision,
-    Events,
+    Dialect,
     Locality,
     Mode,
     Offer,
@@ -27,57 +37,120 @@ from aidp_ext.ai.models import (
     ProviderStatus,
     RouteRequest,
     State,
-    Usage,
+    Task,
 )
-from aidp_ext.ai.policy import AUTO, AUTO_CLOUD, AUTO_LOCAL, REASONS, decide
+from aidp_ext.ai.policy import decide
+from aidp_ext.ai.prices import Prices
 from aidp_ext.ai.providers import make_providers
 from aidp_ext.ai.providers.base import Body, Provider
+from aidp_ext.ai.records import Records, as_row
+from aidp_ext.ai.redact import Finding, Redactor
+from aidp_ext.ai.rules import Rules, WorkspaceRules
 from aidp_ext.core.audit import AuditLog
-from aidp_ext.core.errors import (
-    AidpError,
-    ContextTooLong,
-    ModelNotFound,
-    NoModelAvailable,
-    PolicyRefused,
-    UpstreamError,
-    UpstreamRejected,
-    UpstreamUnreachable,
-)
-from aidp_ext.core.http import HttpClient
+from aidp_ext.core.errors import AidpError, Forbidden, InvalidRequest, NotFound, PolicyRefused
+from aidp_ext.core.http import HttpClient, Rehearsed, origin, rehearsal
 
 log = logging.getLogger("aidp")
 
-# Short enough for Lab's notifications, which cut at 140 characters.
-NEXT_STEP = (
-    "Start Ollama (`ollama serve`), or put LOCAL_OPENAI_BASE_URL or a key such as OPENAI_API_KEY into .env and restart."
+#: Providers that take a key: name, what people call it, the variable and the trait that hold it.
+KEYED = (
+    ("openai", "OpenAI", "OPENAI_API_KEY", "openai_api_key"),
+    ("anthropic", "Anthropic", "ANTHROPIC_API_KEY", "anthropic_api_key"),
+    ("gemini", "Gemini", "GEMINI_API_KEY", "gemini_api_key"),
 )
-# The hosted APIs only chat: another key would give no ghost text.
-NEXT_STEP_LOCAL = "Start Ollama (`ollama serve`), or point LOCAL_OPENAI_BASE_URL at a model server and restart."
-_CLOUD_KEYS = (
-    ("openai", "OpenAI", "OPENAI_API_KEY"),
-    ("anthropic", "Anthropic", "ANTHROPIC_API_KEY"),
-    ("gemini", "Gemini", "GEMINI_API_KEY"),
-)
+_TRIAL = "Answer with one word: ready?"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would happen to a request, without anything being sent. ``body`` is what would leave, None if nothing."""
+
+    decision: Decision
+    privacy: Privacy
+    privacy_reason: str
+    privacy_detail: str
+    url: str | None = None
+    body: Any = None
+    size: int = 0  # bytes
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: AidpError | None = None  # why it would not be answered
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a provider did when it was tried."""
+
+    ok: bool
+    ms: float
+    route: str | None
+    message: str
+    next_step: str | None = None
+
+
+class Progress(Protocol):
+    """One report of a download."""
+
+    status: str
+    completed: int | None
+    total: int | None
+
+
+@runtime_checkable
+class Pulls(Protocol):
+    """A provider that can download models."""
+
+    def pull(self, model: str) -> AsyncIterator[Progress]:
+        """Download a model. Closing the iterator stops it."""
 
 
 class AiService:
     """One router. A host makes it, starts it inside the loop, and stops it."""
 
-    def __init__(self, config: AiConfig, audit: AuditLog, modes: ModeStore) -> None:
+    def __init__(
+        self, config: AiConfig, state: Path, *, workspace: Path | None = None, keeps_keys: bool = True
+    ) -> None:
+        """``state`` is the folder to keep things in, ``workspace`` the one whose aidp.toml counts.
+
+        ``keeps_keys`` False: keys come from the environment alone, as in the hub's service.
+        """
         self.config = config
-        self._audit = audit
-        self._modes = modes
-        self._mode = modes.read() or Mode(config.mode)
-        self._http = HttpClient(connect_timeout_s=config.connect_timeout_s)
-        self._catalog = Catalog(make_providers(config, self._http))
+        self._modes = ModeStore(state / "mode.json")
+        self._keys = KeyStore(state) if keeps_keys and not (config.gateway_url and config.gateway_token) else None
+        self._key_sources: dict[str, str] = {}
+        self._http = HttpClient(connect_timeout_s=config.connect_timeout_s, allows=self._may_contact)
+        self._audit = AuditLog(state / "audit.jsonl")
+        self._prices = Prices(config.prices)
+        self._ledger = Ledger(
+            config.database_url or f"sqlite:///{state / 'aidp.sqlite'}", keep_days=config.keep_calls_days
+        )
+        self._limiter = RateLimiter(config.requests_per_minute)
+        self._records = Records(self._audit, self._ledger, _vault(config, state))
+        self.rules = Rules(
+            workspace,
+            never_leave=tuple(config.never_leave),
+            privacy=Privacy(config.privacy) if config.privacy else None,
+            default=Privacy(config.default_privacy),
+        )
+        self._catalog = Catalog(make_providers(config, self._http), self._prices)
+        self._health = Health(failures=config.breaker_failures, cooldown_s=config.breaker_cooldown_s)
+        parts = Parts(
+            config=config,
+            catalog=self._catalog,
+            health=self._health,
+            ledger=self._ledger,
+            prices=self._prices,
+            redactor=Redactor(names=tuple(config.redact_names)),
+            rules=self.rules,
+            records=self._records,
+        )
+        self._dispatcher = Dispatcher(parts, self._modes.read() or Mode(config.mode))
         self._first_look: asyncio.Task[Any] | None = None
-        self._in_the_cloud: weakref.WeakSet[Events] = weakref.WeakSet()  # streams under way
 
     async def start(self) -> None:
         """Begin to look for models, without waiting for them."""
-        if self.config.monthly_budget_usd:
-            log.warning("AIDP_AI_MONTHLY_BUDGET_USD is not enforced yet: this version does not count money.")
-        self._first_look = asyncio.create_task(self._catalog.offers(self._mode), name="aidp first look")
+        await self._ledger.start()
+        self._first_look = asyncio.create_task(self._look(), name="aidp first look")
 
     async def stop(self) -> None:
         """End what is under way and close all connections."""
@@ -86,27 +159,105 @@ class AiService:
             await asyncio.gather(self._first_look, return_exceptions=True)
         await self._catalog.close()
         await self._http.close()
+        await self._ledger.close()
         self._audit.close()
+
+    # --- the mode
 
     @property
     def mode(self) -> Mode:
         """The mode in force."""
-        return self._mode
+        return self._dispatcher.mode
 
     def set_mode(self, mode: Mode, caller: Caller) -> None:
         """Take another mode, and keep it. Raises StorageError where it holds but cannot be kept."""
-        was, self._mode = self._mode, mode
+        was, self._dispatcher.mode = self._dispatcher.mode, mode
         if mode in CLOSED:
             self._catalog.forget_cloud()
-            for events in list(self._in_the_cloud):
-                events.abort()
-        self._audit.append("ai.mode", caller.name, mode=mode, was=was)
+            self._dispatcher.close_cloud()
+        self._records.changed("ai.mode", caller, mode=mode, was=was)
         self._modes.write(mode)
+
+    def _may_contact(self, url: str) -> bool:
+        """Return whether the mode allows a connection: the last door, behind all decisions."""
+        if self.mode not in CLOSED:
+            return True
+        where = origin(url)
+        return any(
+            origin(provider.base_url) == where
+            for provider in self._catalog.providers.values()
+            if provider.locality is Locality.LOCAL
+        )
+
+    # --- requests
+
+    async def answer(
+        self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int = 0
+    ) -> Answer:
+        """Answer a request of ``size`` bytes in its own dialect.
+
+        Raises RateLimited, NoModelAvailable, ModelNotFound, PolicyRefused, BudgetExhausted, StorageError and
+        UpstreamError.
+        """
+        self._limiter.check(caller.name)
+        return await self._dispatcher.answer(dialect, request, body, caller, size)
+
+    async def route(self, request: RouteRequest, caller: Caller) -> Decision:
+        """Return the decision for a request, without a call."""
+        verdict = self.rules.judge(request.privacy, request.paths)
+        return await self._dispatcher.route(replace(request, privacy=forbidding(verdict)), caller)
+
+    async def explain_none(self, request: RouteRequest, decision: Decision, caller: Caller) -> AidpError:
+        """Return the error that says why no model may, or can, answer this request."""
+        return await self._dispatcher.refusal(request, decision, caller)
+
+    async def preview(
+        self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int = 0
+    ) -> Preview:
+        """Return exactly what a request would send, and where; nothing is sent."""
+        call, decision = await self._dispatcher.prepare(dialect, request, body, caller, size)
+        verdict = call.verdict
+        shown = Preview(decision, verdict.privacy, verdict.reason, verdict.detail)
+        best = decision.best
+        if best is None:
+            return replace(shown, error=await self._dispatcher.refusal(call.request, decision, caller))
+        if best.offer.locality is Locality.LOCAL:
+            return shown
+        try:
+            with rehearsal():
+                await self._dispatcher.rehearse(call, best)
+        except Rehearsed as sent:
+            raw = sent.body or b""
+            return replace(
+                shown,
+                url=sent.url,
+                body=msgspec.json.decode(raw) if raw else None,
+                size=len(raw),
+                findings=call.redacted.findings if call.redacted is not None else (),
+                notes=tuple(dict.fromkeys(call.notes)),
+            )
+        except AidpError as error:
+            return replace(shown, error=error)
+        raise AssertionError(f"{best.offer.provider} answered without a request")
+
+    async def models(self, caller: Caller) -> tuple[Offer, ...]:
+        """Return the models that the rules allow for some request now."""
+        offers = await self._catalog.offers(self.mode)
+        policy, budget = self._dispatcher.policy(caller), await self._dispatcher.budget(caller)
+        allowed: set[str] = set()
+        for need in (Capability.CHAT, Capability.COMPLETE, Capability.EMBED):
+            decision = decide(RouteRequest(needs=frozenset({need})), offers, policy, budget)
+            allowed |= {choice.offer.route for choice in decision.ranked}
+        return tuple(offer for offer in offers if offer.route in allowed)
+
+    # --- providers and their keys
 
     async def providers(self, *, refresh: bool = False) -> tuple[ProviderStatus, ...]:
         """Return every provider's status, those that only lack a key included."""
-        found = await self._catalog.statuses(self._mode, lambda _: 0.0 if refresh else FRESH_S)
+        found = await self._catalog.statuses(self.mode, lambda _: 0.0 if refresh else FRESH_S)
         names = {status.name for status in found}
+        if self._keys is None and "gateway" in names:
+            return found
         return found + tuple(
             ProviderStatus(
                 name=name,
@@ -115,178 +266,173 @@ class AiService:
                 locality=Locality.CLOUD,
                 state=State.UNCONFIGURED,
                 message="No key.",
-                next_step=f"Add {variable} to .env and restart.",
+                next_step=f"Add a key here, or put {variable} into .env and restart.",
             )
-            for name, label, variable in _CLOUD_KEYS
+            for name, label, variable, _ in KEYED
             if name not in names
         )
 
-    async def models(self) -> tuple[Offer, ...]:
-        """Return the models that the rules allow for some request now."""
-        offers = await self._offers()
-        policy = self.config.policy(self._mode)
-        allowed: dict[str, Offer] = {}
-        for need in (Capability.CHAT, Capability.COMPLETE, Capability.EMBED):
-            decision = decide(RouteRequest(needs=frozenset({need})), offers, policy, self.config.budget)
-            allowed |= {choice.offer.route: choice.offer for choice in decision.ranked}
-        return tuple(offer for offer in offers if offer.route in allowed)
+    @property
+    def takes_keys(self) -> bool:
+        """Whether users may add keys here."""
+        return self._keys is not None
 
-    async def route(self, request: RouteRequest) -> Decision:
-        """Return the decision for a request, without a call."""
-        decision = self._decide(request, await self._offers())
-        if not decision.ranked:  # a model server may have come up this very moment
-            decision = self._decide(request, await self._offers(retry=True))
-        return decision
+    async def key_store(self) -> str | None:
+        """Return where keys are kept (``keyring`` or ``file``); None where none can be added."""
+        if self._keys is None:
+            return None
+        keys = self._keys
+        return await asyncio.to_thread(lambda: keys.kind)
 
-    async def chat(self, request: RouteRequest, body: Body, caller: Caller) -> Answer:
-        """Answer a chat. Raises the error tree's NoModelAvailable, ModelNotFound, PolicyRefused, UpstreamError …"""
-        return await self._call(request, body, caller, lambda provider: provider.chat)
+    def key_source(self, provider: str) -> str:
+        """Return where a provider's key comes from: environment, keyring, file, none, or not_needed."""
+        trait = next((trait for name, _, _, trait in KEYED if name == provider), None)
+        if trait is None:
+            return "not_needed"
+        if provider in self._key_sources:
+            return self._key_sources[provider]
+        return "environment" if getattr(self.config, trait) else "none"
 
-    async def complete(self, request: RouteRequest, body: Body, caller: Caller) -> Answer:
-        """Complete a text, in its middle where the body has a suffix. Raises as `chat` does."""
-        return await self._call(request, body, caller, lambda provider: provider.complete)
-
-    def explain_none(self, request: RouteRequest, decision: Decision) -> AidpError:
-        """Return the error that says why no model may, or can, answer this request."""
-        asked = request.model not in (AUTO, AUTO_LOCAL, AUTO_CLOUD)
-        refused = [c for c in decision.refused if c.reason != "not_asked_for"]
-        details: dict[str, Any] = {"refused": [{"route": c.offer.route, "reason": c.reason} for c in refused]}
-        if asked and not refused:
-            return self._unknown(request.model, decision)
-        reasons = {choice.reason for choice in refused}
-        if "context_too_long" in reasons:
-            longest = max(
-                c.offer.context_length or self.config.policy(self._mode).default_context_tokens
-                for c in refused
-                if c.reason == "context_too_long"
+    async def set_key(self, provider: str, key: str | None, caller: Caller) -> None:
+        """Keep a provider's key, or forget it where None. Raises NotFound, Forbidden, InvalidRequest, StorageError."""
+        trait = next((trait for name, _, _, trait in KEYED if name == provider), None)
+        if trait is None:
+            raise NotFound(f"No provider {provider[:50]!r} takes a key.")
+        if self._keys is None:
+            raise Forbidden("Here the team's gateway has the keys.", next_step="Ask the hub's admin.")
+        if self.key_source(provider) == "environment":
+            raise Forbidden(
+                "This key comes from the environment.", next_step="Change it where it is set (.env), and restart."
             )
-            return ContextTooLong(
-                f"The prompt needs about {request.prompt_tokens:,} tokens; the models allowed here hold {longest:,}.",
-                next_step="Send less, or use a model with a longer context.",
-                **details,
-            )
-        if reasons and all(not reason.startswith("no_") for reason in reasons):
-            words = " ".join(REASONS[reason] for reason in sorted(reasons))
-            kind = PolicyRefused if asked or request.model == AUTO_CLOUD else NoModelAvailable
-            step = NEXT_STEP if kind is NoModelAvailable else "Choose another model, or another mode in the status bar."
-            return kind(f"No allowed model can answer. {words}", next_step=step, **details)
-        if asked:
-            return PolicyRefused(" ".join(REASONS[reason] for reason in sorted(reasons)), **details)
-        what = f"No model here can do this ({request.task})." if reasons else "No model answers."
-        return NoModelAvailable(what, next_step=NEXT_STEP_LOCAL if reasons == {"no_complete"} else NEXT_STEP, **details)
-
-    def _unknown(self, model: str, decision: Decision) -> AidpError:
-        names = [choice.offer.route for choice in decision.refused]
-        close = difflib.get_close_matches(model, names, n=1) or difflib.get_close_matches(
-            model, [name.split("/", 1)[1] for name in names], n=1
-        )
-        provider = self._catalog.providers.get(model.split("/", 1)[0])
-        if provider is not None and provider.locality is Locality.CLOUD and self._mode in CLOSED:
-            step = "Choose another model, or another mode in the status bar."
-            return PolicyRefused(REASONS[f"mode_{self._mode}"], next_step=step)
-        if provider is not None and not any(name.startswith(f"{provider.name}/") for name in names):
-            return UpstreamUnreachable(
-                f"{provider.label} offers no model at present, so {model[:200]!r} cannot be had.",
-                next_step=provider.next_step,
-                provider=provider.name,
-            )
-        step = f"Did you mean {close[0]}?" if close else "GET v1/models lists the models; `auto` chooses one."
-        return ModelNotFound(f"There is no model {model[:200]!r}.", next_step=step)
-
-    async def _offers(self, *, retry: bool = False) -> tuple[Offer, ...]:
-        return await self._catalog.offers(self._mode, retry=retry)
-
-    def _decide(self, request: RouteRequest, offers: Sequence[Offer]) -> Decision:
-        return decide(request, offers, self.config.policy(self._mode), self.config.budget)
-
-    async def _call(
-        self,
-        request: RouteRequest,
-        body: Body,
-        caller: Caller,
-        method: Callable[[Provider], Callable[[Offer, Body, Caller], Any]],
-    ) -> Answer:
-        decision = await self.route(request)
-        if not decision.ranked:
-            error = self.explain_none(request, decision)
-            self._audit.append("ai.refused", caller.name, task=request.task, model=request.model[:200], code=error.code)
-            raise error
-        started = time.monotonic()
-        for attempt, choice in enumerate(decision.ranked, start=1):
-            provider = self._catalog.providers[choice.offer.provider]
-            try:
-                answer: Answer = await method(provider)(choice.offer, body, self._bound(caller, choice))
-            except UpstreamError as error:
-                self._record(request, choice, caller, attempt, started, error.code, Usage())
-                if not (isinstance(error, UpstreamRejected) and error.is_callers_fault):
-                    self._catalog.doubt(provider.name)
-                    if attempt < len(decision.ranked) and self._may_still(decision.ranked[attempt], request):
-                        log.info("%s failed (%s), trying the next model", choice.offer.route, error.code)
-                        continue
-                if isinstance(error, UpstreamUnreachable):
-                    error.suggest(provider.next_step)
-                raise
-            except asyncio.CancelledError:
-                self._record(request, choice, caller, attempt, started, "cancelled", Usage())
-                raise
-            return self._watched(answer, request, choice, caller, attempt, started)
-        raise AssertionError("unreachable")
-
-    def _bound(self, caller: Caller, choice: Choice) -> Caller:
-        """Return the caller with what was decided here written down for a gateway, which decides again."""
-        if choice.offer.locality is Locality.CLOUD:
-            return caller
-        return replace(caller, headers={**caller.headers, "X-AIDP-Privacy": str(Privacy.LOCAL)})
-
-    def _may_still(self, choice: Choice, request: RouteRequest) -> bool:
-        """Return whether the next offer is still allowed: the user may have gone offline during the first call."""
-        return bool(self._decide(request, [choice.offer]).ranked)
-
-    def _watched(
-        self, answer: Answer, request: RouteRequest, choice: Choice, caller: Caller, attempt: int, started: float
-    ) -> Answer:
-        """Return the answer with its route written on it, and its record written when it ends."""
-        events = answer.events
-        if events is None:
-            self._record(request, choice, caller, attempt, started, "ok", answer.usage)
+        if key is None:
+            await asyncio.to_thread(self._keys.delete, provider)
+            self._key_sources.pop(provider, None)
         else:
+            await asyncio.to_thread(self._keys.set, provider, key)
+            self._key_sources[provider] = self._keys.source(provider)
+        setattr(self.config, trait, (key or "").strip())
+        self._records.changed("ai.key", caller, provider=provider, change="removed" if key is None else "set")
+        await self._set_up_anew(provider)
 
-            def ended(outcome: str) -> None:
-                if outcome not in ("ok", "cancelled"):
-                    self._catalog.doubt(choice.offer.provider)
-                self._record(request, choice, caller, attempt, started, outcome, events.usage)
+    async def _set_up_anew(self, provider: str) -> None:
+        self._health.forget(provider)
+        await self._catalog.adopt(make_providers(self.config, self._http), provider)
 
-            events.on_end = ended
-            if choice.offer.locality is Locality.CLOUD:
-                self._in_the_cloud.add(events)
-        return replace(
-            answer,
-            route=choice.offer.route,
-            locality=choice.offer.locality,
-            reason=choice.reason,
-            attempts=attempt,
-        )
+    async def _look(self) -> None:
+        """Read the kept keys, then look for models."""
+        if self._keys is not None:
+            for name, _, _, trait in KEYED:
+                if not getattr(self.config, trait):
+                    await self._take_kept_key(self._keys, name, trait)
+        await self._catalog.offers(self.mode)
 
-    def _record(
-        self,
-        request: RouteRequest,
-        choice: Choice,
-        caller: Caller,
-        attempt: int,
-        started: float,
-        outcome: str,
-        usage: Usage,
-    ) -> None:
-        self._audit.append(
-            "ai.call",
-            caller.name,
-            task=request.task,
-            route=choice.offer.route,
-            locality=choice.offer.locality,
-            reason=choice.reason,
-            attempt=attempt,
-            outcome=outcome,
-            ms=round((time.monotonic() - started) * 1000),
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-        )
+    async def _take_kept_key(self, keys: KeyStore, name: str, trait: str) -> None:
+        try:
+            key = await asyncio.to_thread(keys.get, name)
+        except AidpError as error:
+            log.warning("the key for %s cannot be read: %s", name, error.message)
+            return
+        if key:
+            setattr(self.config, trait, key)
+            self._key_sources[name] = await asyncio.to_thread(keys.source, name)
+            await self._set_up_anew(name)
+
+    async def try_out(self, provider: str, caller: Caller) -> Trial:
+        """Ask a provider anew and make one tiny call; report how it went. Raises NotFound."""
+        found = self._provider(provider)
+        self._health.forget(provider)
+        started = time.monotonic()
+
+        def passed() -> float:
+            return (time.monotonic() - started) * 1000
+
+        statuses = {s.name: s for s in await self.providers(refresh=True)}
+        status = statuses[provider]
+        if status.state is not State.READY:
+            return Trial(False, passed(), None, status.message, status.next_step)
+        offers = await self._catalog.offers(self.mode)
+        request = RouteRequest(needs=frozenset({Capability.CHAT}), output_tokens=16)
+        policy, budget = self._dispatcher.policy(caller), await self._dispatcher.budget(caller)
+        decision = decide(request, [o for o in offers if o.provider == provider], policy, budget)
+        if decision.best is None:
+            return Trial(True, passed(), None, f"{found.label} answers; it has no model for a chat.")
+        route = decision.best.offer.route
+        body = {"model": route, "messages": [{"role": "user", "content": _TRIAL}], "max_tokens": 16}
+        try:
+            await self.answer(Dialect.CHAT, replace(request, model=route), body, caller)
+        except AidpError as error:
+            return Trial(False, passed(), route, error.message, error.next_step)
+        return Trial(True, passed(), route, f"{route} answers.")
+
+    async def pull(self, provider: str, model: str, caller: Caller) -> AsyncIterator[Progress]:
+        """Download a model, reporting as it goes. Closing the iterator stops it. Raises NotFound, UpstreamError …"""
+        found = self._provider(provider)
+        if not isinstance(found, Pulls):
+            raise InvalidRequest(f"{found.label} downloads no models.", field="provider")
+        if self.mode is Mode.OFFLINE:
+            raise PolicyRefused("In the mode Offline nothing is downloaded.", next_step="Choose another mode.")
+        self._records.changed("ai.pull", caller, provider=provider, model=model[:200])
+        reports = found.pull(model)
+        try:
+            async for report in reports:
+                yield report
+        finally:
+            with contextlib.suppress(AttributeError):
+                await reports.aclose()  # type: ignore[attr-defined]
+            self._catalog.doubt(provider)
+
+    def _provider(self, name: str) -> Provider:
+        provider = self._catalog.providers.get(name)
+        if provider is None:
+            raise NotFound(f"There is no provider {name[:50]!r} here.", next_step="GET aidp/ai/providers lists them.")
+        return provider
+
+    # --- what happened
+
+    async def budgets(self, caller: Caller) -> tuple[BudgetState, ...]:
+        """Return the budgets that bind a caller, as they stand."""
+        limits = self._dispatcher.limits(caller)
+        return await self._ledger.budgets(limits) if limits else ()
+
+    async def usage(self, days: int, user: str | None) -> UsageReport:
+        """Return what the calls of the last days add up to, of one user or (None) of everybody."""
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return await self._ledger.usage(since=today - timedelta(days=days - 1), user=user)
+
+    async def recent(self, limit: int, user: str | None) -> tuple[Call, ...]:
+        """Return the latest calls, newest first, those under way before all others."""
+        running = [as_row(call) for call in self._dispatcher.ongoing.values() if user in (None, call.caller.name)]
+        ended = await self._ledger.recent(limit, user)
+        return (*sorted(running, key=lambda call: call.at, reverse=True), *ended)[:limit]
+
+    def feedback(self, caller: Caller, route: str, task: Task, accepted: int, rejected: int) -> None:
+        """Count suggestions that were taken over and dropped, for the model that made them."""
+        self._ledger.feedback(caller.name, route, str(task), accepted, rejected)
+
+    def condition(self, route: str) -> tuple[str, datetime | None, float | None]:
+        """Return a model's health (ok, failing, cooling), until when it cools, and its latency in milliseconds."""
+        condition = self._health.conditions().get(route)
+        latency_ms = condition.latency_ms if condition is not None else None
+        cooling_s = self._health.cooling_s(route)
+        if cooling_s:
+            return "cooling", datetime.now(UTC) + timedelta(seconds=cooling_s), latency_ms
+        return "failing" if self._health.is_failing(route) else "ok", None, latency_ms
+
+    def loading_since(self, route: str) -> datetime | None:
+        """Return since when a model is being loaded for a request, None where it is not."""
+        return self._dispatcher.loading.get(route)
+
+    def can_pull(self, provider: str) -> bool:
+        """Return whether a provider can download models."""
+        return isinstance(self._catalog.providers.get(provider), Pulls)
+
+    def set_rules(self, rules: WorkspaceRules, caller: Caller) -> None:
+        """Write the workspace's rules. Raises StorageError, InvalidRequest."""
+        self.rules.write(rules)
+        self._records.changed("ai.rules", caller, never_leave=len(rules.never_leave), privacy=rules.privacy)
+
+
+def _vault(config: AiConfig, state: Path) -> ContentVault | None:
+    if not config.audit_content_key_file:
+        return None
+    return ContentVault.from_file(state / "content", Path(config.audit_content_key_file))

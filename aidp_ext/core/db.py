@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aidp_ext.core.errors import StorageError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-_BUSY_MS = 10_000
+_PATIENCE_S = 10.0  # how long one waits for another's write to end
+_MIGRATING = 4_027_301  # PostgreSQL's advisory locks are numbers; any that nobody else uses
 
 
 class Database:
@@ -81,6 +85,41 @@ class Database:
             raise StorageError(f"The database cannot be opened: {_short(error)}.") from error
 
 
+def open_engine(url: str, *, patience_s: float = _PATIENCE_S, may_write: bool = True) -> Engine:
+    """Return an engine that works in the calling thread, for those who have a thread of their own.
+
+    ``patience_s`` bounds the wait for a lock and for a connection. Without ``may_write`` a transaction takes no write
+    lock on SQLite, and a file that is not there is not made. Connections are opened on first use. Raises StorageError
+    for what is no URL of a database.
+    """
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        parsed = _prepared(url, may_write)
+        waits = {"connect_timeout": max(2, round(patience_s))} if parsed.get_backend_name() == "postgresql" else {}
+        engine = create_engine(parsed, pool_size=1, max_overflow=1, connect_args=waits, pool_pre_ping=not may_write)
+    except (SQLAlchemyError, OSError, ImportError, TypeError) as error:
+        raise StorageError(f"The database cannot be opened: {_short(error)}.") from error
+    _listen(engine, patience_s, may_write)
+    return engine
+
+
+def migrate(engine: Engine, migrations: Path, version_table: str = "alembic_version") -> None:
+    """Apply what is missing of a folder in Alembic's layout, one process at a time.
+
+    ``version_table`` is what ``env.py`` finds in ``config.attributes``: slices that share a database have one each.
+    Raises StorageError.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with engine.begin() as connection:
+            _upgrade(connection, migrations, version_table)
+    except SQLAlchemyError as error:
+        raise StorageError(f"The database cannot be opened: {_short(error)}.") from error
+
+
 def _with_async_driver(url: str) -> str:
     for plain, driver in (("sqlite://", "sqlite+aiosqlite://"), ("postgresql://", "postgresql+psycopg://")):
         if url.startswith(plain):
@@ -88,29 +127,47 @@ def _with_async_driver(url: str) -> str:
     return url
 
 
+def _prepared(url: str, may_write: bool = True) -> URL:
+    """Return the parsed URL; the folder and the file of an SQLite database are made where only their owner reads."""
+    from sqlalchemy import make_url
+
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    name = parsed.database
+    if parsed.get_backend_name() == "sqlite" and name and name != ":memory:" and not name.startswith("file:"):
+        if not may_write:
+            return parsed.set(database=f"file:{quote(str(Path(name).absolute()))}", query={"mode": "rw", "uri": "true"})
+        Path(name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # the journal takes over its mode
+    return parsed
+
+
 def _make_engine(url: str) -> AsyncEngine:
-    from sqlalchemy import event, make_url
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.ext.asyncio import create_async_engine
 
     try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = create_async_engine(parsed)
+        engine = create_async_engine(_prepared(url))
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise StorageError(f"The database cannot be opened: {_short(error)}.") from error
-    if parsed.get_backend_name() == "sqlite":
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    _listen(engine.sync_engine, _PATIENCE_S, may_write=True)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
+def _listen(engine: Engine, patience_s: float, may_write: bool) -> None:
+    from sqlalchemy import event
+
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", partial(_prepare_sqlite, round(patience_s * 1000)))
+        event.listen(engine, "begin", _begin_sqlite if may_write else _begin_sqlite_to_read)
+
+
+def _prepare_sqlite(busy_ms: int, connection: Any, _: Any) -> None:
     """A wait instead of "database is locked", foreign keys that hold, and a journal that survives a crash."""
     connection.isolation_level = None  # SQLAlchemy says BEGIN itself, see _begin_sqlite
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", f"busy_timeout={_BUSY_MS}", "synchronous=NORMAL"):
+    for pragma in (f"busy_timeout={busy_ms}", "journal_mode=WAL", "foreign_keys=ON", "synchronous=NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -120,7 +177,11 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _upgrade(connection: Connection, migrations: Path) -> None:
+def _begin_sqlite_to_read(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _upgrade(connection: Connection, migrations: Path, version_table: str = "alembic_version") -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
@@ -130,8 +191,11 @@ def _upgrade(connection: Connection, migrations: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection
+    config.attributes["version_table"] = version_table
+    if connection.dialect.name == "postgresql":  # until the end of the transaction; SQLite's has its lock already
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
     script = ScriptDirectory.from_config(config)
-    current = MigrationContext.configure(connection).get_current_revision()
+    current = MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_revision()
     if current == script.get_current_head():
         return
     try:

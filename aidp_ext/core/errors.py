@@ -208,13 +208,23 @@ class UpstreamIncomplete(UpstreamError):
 
 
 class UpstreamRejected(UpstreamError):
-    """The server answered with an error status, kept in ``status``."""
+    """The server answered with an error status, kept in ``status``; it may say when to ask again."""
 
     code = "upstream_rejected"
 
-    def __init__(self, message: str, *, status: int, next_step: str | None = None, **details: Any) -> None:
-        super().__init__(message, next_step=next_step, status=status, **details)
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        retry_after_s: float | None = None,
+        next_step: str | None = None,
+        **details: Any,
+    ) -> None:
+        wait = {} if retry_after_s is None else {"retry_after_s": retry_after_s}
+        super().__init__(message, next_step=next_step, status=status, **wait, **details)
         self.status = status
+        self.retry_after_s = retry_after_s
 
     @property
     def is_callers_fault(self) -> bool:

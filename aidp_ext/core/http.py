@@ -6,10 +6,11 @@ aiohttp because it pools, streams, and closes the upstream connection at once wh
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import functools
 import logging
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import SimpleNamespace
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ import aiohttp
 
 from aidp_ext.core.errors import (
     AidpError,
+    PolicyRefused,
     UpstreamError,
     UpstreamIncomplete,
     UpstreamInvalid,
@@ -30,11 +32,37 @@ log = logging.getLogger("aidp")
 _KEEPALIVE_S = 4.0
 
 
-class HttpClient:
-    """A pooled session. Make it anywhere; it opens on first use, inside a running loop, and ends with `close`."""
+class Rehearsed(Exception):
+    """Raised instead of sending, inside `rehearsal`: the request as it would have left."""
 
-    def __init__(self, *, connect_timeout_s: float = 5.0) -> None:
+    def __init__(self, method: str, url: str, body: bytes | None) -> None:
+        super().__init__(f"{method} {shown(url)}")
+        self.url = url
+        self.body = body
+
+
+_rehearses: contextvars.ContextVar[bool] = contextvars.ContextVar("aidp_rehearses", default=False)
+
+
+@contextlib.contextmanager
+def rehearsal() -> Iterator[None]:
+    """Let requests of this block raise `Rehearsed` and open no connection: to show what would leave, exactly."""
+    before = _rehearses.set(True)
+    try:
+        yield
+    finally:
+        _rehearses.reset(before)
+
+
+class HttpClient:
+    """A pooled session. Make it anywhere; it opens on first use, inside a running loop, and ends with `close`.
+
+    ``allows(url)`` is asked before each request; what it forbids raises PolicyRefused and opens no connection.
+    """
+
+    def __init__(self, *, connect_timeout_s: float = 5.0, allows: Callable[[str], bool] | None = None) -> None:
         self._connect_timeout_s = connect_timeout_s
+        self._allows = allows
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -61,8 +89,12 @@ class HttpClient:
         ``server`` is the name for messages. ``direct`` keeps it from any proxy of the environment: what is local
         must not take a way over other machines. ``read_timeout_s`` bounds each silence, ``total_timeout_s`` everything.
         Redirects are not followed: a local server could send private text elsewhere by one.
-        Raises UpstreamUnreachable, UpstreamTimeout or UpstreamInvalid.
+        Raises UpstreamUnreachable, UpstreamTimeout, UpstreamInvalid or PolicyRefused.
         """
+        if _rehearses.get():
+            raise Rehearsed(method, url, body)
+        if self._allows is not None and not self._allows(url):
+            raise PolicyRefused(f"The mode does not allow a connection to {origin(url)}.")
         timeout = _timeout(self._connect_timeout_s, read_timeout_s, total_timeout_s)
         sent = {"Content-Type": "application/json", **(headers or {})} if body is not None else dict(headers or {})
         proxy = None if direct else proxy_for(url)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, TypeVar, cast
@@ -127,13 +128,18 @@ class _Errors(web.RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Write the one error body. Nothing of an unexpected exception is shown; it is in the log."""
         error = _exception(kwargs)
-        if isinstance(error, errors.AidpError):
-            body = error_body(error)
-        else:
-            said = error.get_message() if isinstance(error, web.HTTPError) and status_code < 500 else None
-            body = _body(_CODES.get(status_code, f"http_{status_code}"), said or self._reason, status_code, {})
+        wait_s = error.details.get("retry_after_s") if isinstance(error, errors.AidpError) else None
+        if wait_s is not None:
+            self.set_header("Retry-After", str(math.ceil(wait_s)))
         self.set_header("Content-Type", "application/json")
-        self.finish(msgspec.json.encode(body))
+        self.finish(msgspec.json.encode(self.error_document(error, status_code)))
+
+    def error_document(self, error: BaseException | None, status: int) -> dict[str, Any]:
+        """Return the body for an error; some dialects have a form of their own around it."""
+        if isinstance(error, errors.AidpError):
+            return error_body(error)
+        said = error.get_message() if isinstance(error, web.HTTPError) and status < 500 else None
+        return _body(_CODES.get(status, f"http_{status}"), said or self._reason, status, {})
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log an expected error in one line, an unexpected one with its traceback."""
@@ -149,6 +155,7 @@ class Api(_Errors):
     _work: asyncio.Task[Any] | None = None
     _client_gone = False
     finish_takes_content_type = False  # Jupyter's base class sets it
+    for_kernels = False  # whether the token that a Jupyter server gives to its kernels passes here
 
     who: Callable[[], str]  # the caller's name for the audit record; the host's base class answers
 
@@ -203,15 +210,27 @@ class Api(_Errors):
                 await self.flush()
         except errors.AidpError as error:
             log.info("stream ended: %s: %s", error.code, error.message)
-            self.write(error_event(error))
+            self.write(self.error_event(error))
         except StreamClosedError:
             raise
         except Exception:
             log.exception("stream failed")
-            self.write(error_event(errors.AidpError("The server failed in the middle of the answer.")))
+            self.write(self.error_event(errors.AidpError("The server failed in the middle of the answer.")))
         finally:
             await events.aclose()
         self.finish()
+
+    def error_event(self, error: errors.AidpError) -> bytes:
+        """Return an error as an event; some dialects have a form of their own."""
+        return error_event(error)
+
+    def teams(self) -> tuple[str, ...]:
+        """Return the teams that the caller is in; a host that knows teams answers."""
+        return ()
+
+    def sees_everybody(self) -> bool:
+        """Return whether the caller may see what others did; on one person's server there are no others."""
+        return True
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None, **options: Any) -> asyncio.Future[None]:
         """Finish the response; Jupyter's own ``finish`` would call every body JSON unless told its type."""

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { AiApi } from '../src/ai/api';
 import type { ICompletionSettings, ISurroundings } from '../src/ai/completion';
 import { AidpInlineProvider } from '../src/ai/completion';
+import { Feedback } from '../src/ai/feedback';
 import { AiModel } from '../src/ai/model';
 import schema from '../schema/ai.json';
 import { FakeLab, FakeModel, json, serverWith, settled } from './fakes';
@@ -16,17 +17,25 @@ function setup(
   text: string,
   options: {
     settings?: Partial<ICompletionSettings>;
-    surroundings?: ISurroundings;
+    surroundings?: Omit<ISurroundings, 'path'>;
+    path?: string;
     answer?: () => Response;
   } = {}
 ) {
   const asked: FakeModel[] = [];
+  const headers: Headers[] = [];
+  const told: unknown[] = [];
   const { server } = serverWith(called => {
+    if (called.path.endsWith('ai/feedback')) {
+      told.push(called.body);
+      return json({});
+    }
     if (!called.path.endsWith('ai/v1/completions')) {
       return json({ mode: 'hybrid', modes: [], route: 'ollama/qwen' });
     }
     expect(called.method).toBe('POST');
     expect(called.headers.get('X-AIDP-Task')).toBe('complete');
+    headers.push(called.headers);
     if (options.answer) {
       return options.answer();
     }
@@ -37,13 +46,19 @@ function setup(
   });
   const api = new AiApi(server);
   const model = new AiModel(api);
+  const feedback = new Feedback(api);
   const provider = new AidpInlineProvider({
     api,
     model,
-    surroundings: () => options.surroundings ?? { isCode: true, before: '' }
+    feedback,
+    surroundings: () => ({
+      ...(options.surroundings ?? { isCode: true, before: '' }),
+      path: options.path ?? ''
+    })
   });
   provider.settings = { ...DEFAULTS, debounce: 0, ...options.settings };
-  return { asked, model, provider, lab: new FakeLab(provider, text) };
+  const lab = new FakeLab(provider, text);
+  return { asked, feedback, headers, lab, model, provider, told };
 }
 
 describe('ghost text', () => {
@@ -165,6 +180,25 @@ describe('a request', () => {
     expect(asked[0]!.isAborted).toBe(true);
     await lab.type(' ');
     expect(asked).toHaveLength(1);
+  });
+});
+
+describe('where it is asked', () => {
+  it('is told: the file that the text comes from, and the editor', async () => {
+    const { lab, headers } = setup('impor|', {
+      path: 'my data/Äpfel, 1.ipynb'
+    });
+    await lab.type('t');
+    expect(headers[0]!.get('X-AIDP-Path')).toBe(
+      'my%20data/%C3%84pfel%2C%201.ipynb'
+    );
+    expect(headers[0]!.get('X-AIDP-Conversation')).toBe('editor-1');
+  });
+
+  it('is no file in a console', async () => {
+    const { lab, headers } = setup('impor|');
+    await lab.type('t');
+    expect(headers[0]!.has('X-AIDP-Path')).toBe(false);
   });
 });
 
@@ -333,6 +367,34 @@ describe('counts', () => {
     await asked[0]!.say('c');
     provider.accepted();
     expect(model.counts.accepted).toBe(0);
+  });
+});
+
+describe('feedback', () => {
+  it('goes against the model that made the suggestion, in one report', async () => {
+    const { lab, asked, feedback, told } = setup('impor|');
+    await lab.type('t');
+    await asked[0]!.say(' numpy');
+    await asked[0]!.end();
+    await lab.accept();
+    await lab.type('\n');
+    const last = asked.at(-1)!;
+    await last.say('x = 1');
+    await last.end();
+    await lab.type('!');
+    await feedback.send();
+    expect(told).toEqual([
+      { route: 'ollama/qwen', task: 'complete', accepted: 1, rejected: 1 }
+    ]);
+  });
+
+  it('says nothing of what nobody saw', async () => {
+    const { lab, asked, feedback, told } = setup('a|');
+    await lab.type('b');
+    await asked[0]!.end();
+    await lab.type('c');
+    await feedback.send();
+    expect(told).toEqual([]);
   });
 });
 

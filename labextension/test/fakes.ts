@@ -267,6 +267,7 @@ export class FakeLab {
 
   /** What a provider is handed as the editor. */
   private _editor = {
+    uuid: 'editor-1',
     model: {
       sharedModel: { changed: this._changed, getSource: () => this.text },
       selections: { changed: this._moved }

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
-import type { IDecision } from '../src/ai/api';
 import { AiApi } from '../src/ai/api';
 import { AiModel } from '../src/ai/model';
+import type { IDecision } from '../src/ai/wire';
 import { providerState, sentence, status } from '../src/ai/wording';
 import { AidpError } from '../src/shared/request';
 import type { ICalled } from './fakes';
@@ -58,7 +58,7 @@ function setup() {
       expect(body).toEqual({ task: 'complete' });
       return json(world.decision);
     }
-    return json({ mode: world.mode, providers: [] });
+    return json({ mode: world.mode, keys_allowed: true, providers: [] });
   };
   const { server, calls } = serverWith(answer);
   const model = new AiModel(new AiApi(server));
@@ -166,7 +166,7 @@ describe('AiModel', () => {
   it('hears only the last of two questions, however late the first is answered', async () => {
     const late: ((decision: IDecision) => void)[] = [];
     const model = new AiModel({
-      ...{ setMode: vi.fn(), providers: vi.fn() },
+      ...{ setMode: vi.fn(), providers: vi.fn(), usage: vi.fn() },
       mode: () => Promise.resolve({ mode: 'hybrid', modes: MODES }),
       route: () => new Promise(resolve => late.push(resolve))
     });

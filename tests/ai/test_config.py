@@ -51,7 +51,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert providers["ollama"].base_url == "http://gpu-box:11434"
     assert providers["anthropic"].base_url == "https://claude.example/v1"
     assert providers["gateway"].base_url == "http://127.0.0.1:8000/services/aidp/aidp/ai/v1"
-    assert (config.mode, config.budget.limit_usd, config.allow_local_models) == (Mode.LOCAL, 20.0, False)
+    assert (config.mode, config.monthly_budget_usd, config.allow_local_models) == (Mode.LOCAL, 20.0, False)
 
 
 def test_a_trait_comes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_a_mistyped_mode_closes_rather_than_opens(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("value", ["twenty", "-1", "nan", "inf"])
 def test_a_mistyped_budget_closes_rather_than_opens(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("AIDP_AI_MONTHLY_BUDGET_USD", value)
-    assert AiConfig().budget.exhausted
+    assert AiConfig().monthly_budget_usd == 0.0
 
 
 @pytest.mark.parametrize(

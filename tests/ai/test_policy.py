@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from aidp_ext.ai.models import (
     Budget,
     Capability,
+    Condition,
     Decision,
     Locality,
     Mode,
     Offer,
     Policy,
+    Price,
     Privacy,
     RouteRequest,
     Task,
 )
-from aidp_ext.ai.policy import LOCAL_FIRST, REASONS, decide
+from aidp_ext.ai.policy import REASONS, decide
 
 CHAT = frozenset({Capability.CHAT})
 TEXT = frozenset({Capability.CHAT, Capability.COMPLETE})
@@ -81,7 +84,7 @@ def test_a_model_in_memory_comes_before_one_that_must_be_loaded() -> None:
         (RouteRequest(), Policy(mode=Mode.LOCAL), FREE, "mode_local"),
         (RouteRequest(privacy=Privacy.LOCAL), Policy(), FREE, "private"),
         (RouteRequest(privacy=Privacy.LOCAL), Policy(mode=Mode.CLOUD), FREE, "private"),
-        (RouteRequest(privacy=Privacy.REDACT), Policy(), FREE, "not_redacted"),
+        (RouteRequest(privacy=Privacy.REDACT, needs=CHAT | {Capability.VISION}), Policy(), FREE, "not_redactable"),
         (RouteRequest(), Policy(), Budget(10, 10), "over_budget"),
         (RouteRequest(), Policy(mode=Mode.CLOUD), Budget(0), "over_budget"),
     ],
@@ -90,7 +93,7 @@ def test_a_model_in_memory_comes_before_one_that_must_be_loaded() -> None:
 def test_what_closes_the_cloud_closes_it_for_every_name(
     request_: RouteRequest, policy: Policy, budget: Budget, reason: str, model: str
 ) -> None:
-    asked = RouteRequest(task=request_.task, model=model, privacy=request_.privacy)
+    asked = replace(request_, model=model)
     decision = decide(asked, ALL, policy, budget)
     assert all(choice.offer.locality is Locality.LOCAL for choice in decision.ranked)
     assert reason in {choice.reason for choice in decision.refused}
@@ -143,10 +146,78 @@ def test_every_offer_appears_once_with_a_reason_in_words_whatever_is_asked() -> 
         assert sorted(c.offer.route for c in choices) == sorted(o.route for o in ALL)
         assert all(c.reason in REASONS for c in choices)
         assert routes(decide(request, ALL[::-1], policy, FREE)) == routes(decision)
-        if mode in (Mode.OFFLINE, Mode.LOCAL) or privacy in (Privacy.LOCAL, Privacy.REDACT):
+        if mode in (Mode.OFFLINE, Mode.LOCAL) or privacy is Privacy.LOCAL:
             assert all(c.offer.locality is Locality.LOCAL for c in decision.ranked)
 
 
 def test_small_tasks_are_the_local_ones() -> None:
-    assert Task.COMPLETE in LOCAL_FIRST
-    assert not LOCAL_FIRST & {Task.CHAT, Task.REVIEW, Task.REFACTOR, Task.AGENT}
+    assert Task.COMPLETE in Policy().local_first
+    assert not Policy().local_first & {Task.CHAT, Task.REVIEW, Task.REFACTOR, Task.AGENT}
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-mini", "gpt-mini", "auto", "auto:cloud"])
+@pytest.mark.parametrize(
+    "pattern", ["gpt-*", "GPT-Mini", "openai/*", "gateway/openai/*"], ids=["model", "case", "provider", "gateway"]
+)
+def test_a_denied_model_is_denied_under_each_of_its_names(name: str, pattern: str) -> None:
+    behind = replace(offer("gateway/x"), model="openai/gpt-mini")
+    decision = decide(RouteRequest(model=name), (MINI, behind, SONNET), Policy(denied_models=(pattern,)), FREE)
+    denied = behind if pattern.startswith("gateway") else MINI
+    assert denied.route not in routes(decision)
+    assert {c.reason for c in decision.refused if c.offer is denied} <= {"not_allowed", "not_asked_for"}
+
+
+def test_where_models_are_allowed_by_name_no_other_answers_and_denial_is_stronger() -> None:
+    policy = Policy(allowed_models=("claude-*", "ollama/*"), denied_models=("*large*",))
+    assert set(routes(decide(RouteRequest(), ALL, policy, FREE))) == {
+        SONNET.route,
+        SMALL.route,
+        FORWARDED.route,
+    }
+    assert not decide(RouteRequest(model="openai/gpt-mini"), ALL, policy, FREE).ranked
+
+
+def test_a_conversation_stays_with_its_model_while_that_is_allowed_and_well() -> None:
+    going_on = RouteRequest(settled_on="openai/gpt-mini")
+    assert first(going_on) == ("openai/gpt-mini", "same_conversation")
+    assert first(replace(going_on, privacy=Privacy.LOCAL))[0] == "ollama/large"
+    ill = {"openai/gpt-mini": Condition(is_cooling=True)}
+    assert routes(decide(going_on, ALL, HYBRID, FREE, ill))[-1] == "openai/gpt-mini", "asked only when no other is left"
+
+
+def test_between_equals_the_one_that_answers_sooner_comes_first() -> None:
+    a, b = offer("ollama/a"), offer("ollama/b")
+    conditions = {"ollama/a": Condition(latency_ms=900.0), "ollama/b": Condition(latency_ms=80.0)}
+    assert routes(decide(COMPLETE, (a, b), HYBRID, FREE, conditions)) == ["ollama/b", "ollama/a"]
+
+
+def test_near_the_budget_local_and_then_cheaper_models_come_first() -> None:
+    dear, cheap = replace(SONNET, price=Price(3, 15)), replace(MINI, price=Price(0.4, 1.6))
+    tight = Budget(limit_usd=10, spent_usd=9, soft_usd=8)
+    decision = decide(RouteRequest(), (dear, cheap, LARGE), HYBRID, tight)
+    assert [(c.offer.route, c.reason) for c in decision.ranked] == [
+        ("ollama/large", "soft_budget"),
+        ("openai/gpt-mini", "cloud_fallback"),
+        ("anthropic/claude-sonnet-5", "cloud_fallback"),
+    ]
+
+
+def test_what_is_free_is_answered_even_when_the_budget_is_used_up() -> None:
+    free = replace(MINI, price=Price())
+    assert routes(decide(RouteRequest(), (free, SONNET), HYBRID, Budget(1, 1))) == ["openai/gpt-mini"]
+
+
+def test_rules_of_a_task_come_before_everything_but_health() -> None:
+    policy = Policy(preferred_models=("claude-*",), task_models={Task.REVIEW: ("ollama/large",)})
+    assert decide(RouteRequest(task=Task.REVIEW), ALL, policy, FREE).ranked[0].offer is LARGE
+    assert decide(RouteRequest(task=Task.CHAT), ALL, policy, FREE).ranked[0].offer is SONNET
+
+
+def test_a_judged_request_goes_where_its_difficulty_belongs() -> None:
+    assert first(RouteRequest(difficulty=0.1))[1] == "judged_easy"
+    assert first(RouteRequest(task=Task.COMMIT_MESSAGE, difficulty=0.9)) == ("anthropic/claude-sonnet-5", "judged_hard")
+
+
+def test_a_model_with_room_for_the_answer_comes_before_one_that_would_cut_it() -> None:
+    request = RouteRequest(model="auto:local", prompt_tokens=8000, output_tokens=4000, task=Task.DOCS)
+    assert routes(decide(request, ALL, HYBRID, FREE)) == ["ollama/large", "ollama/small"]

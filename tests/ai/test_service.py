@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from aidp_ext.ai.config import AiConfig, ModeStore
-from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Mode, Privacy, RouteRequest, State, Task
+from aidp_ext.ai.config import AiConfig
+from aidp_ext.ai.models import Answer, Caller, Capability, Dialect, Locality, Mode, Privacy, RouteRequest, State, Task
 from aidp_ext.ai.service import AiService
-from aidp_ext.core.audit import AuditLog, verify
+from aidp_ext.core.audit import verify
 from aidp_ext.core.errors import (
     AidpError,
     ContextTooLong,
@@ -59,7 +59,7 @@ async def make(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Make]:
             "allow_local_models": True,
         }
         config = AiConfig(config=Config({"AiConfig": {**usual, **traits}}))
-        service = AiService(config, AuditLog(tmp_path / "audit.jsonl"), ModeStore(tmp_path / "mode.json"))
+        service = AiService(config, tmp_path)
         made.append(service)
         return service
 
@@ -87,18 +87,22 @@ async def text(answer: Answer) -> str:
 
 async def ask(service: AiService, model: str, *, stream: bool = False, **more: Any) -> Answer:
     request = RouteRequest(model=model, **more)
-    return await service.chat(request, {**CHAT, "model": model, "stream": stream}, ANA)
+    return await service.answer(Dialect.CHAT, request, {**CHAT, "model": model, "stream": stream}, ANA)
 
 
 async def test_a_chat_is_answered_and_recorded_without_its_text(make: Make, records: Any, upstream: Upstream) -> None:
     answer = await ask(make(), "openai/good")
     assert await text(answer) == "Penguins are birds."
-    assert answer.headers == {
+    assert dict(answer.headers) == {
         "X-AIDP-Route": "openai/good",
         "X-AIDP-Reason": "asked_for",
         "X-AIDP-Attempts": "1",
         "X-AIDP-Locality": "cloud",
+        "X-AIDP-Privacy": "redact",
+        "X-AIDP-Call": answer.call_id,
+        "X-AIDP-Cost-USD": f"{answer.cost_usd:.6f}",
     }
+    assert answer.cost_usd and answer.cost_usd > 0, "a model without a known price is never free"
     assert upstream.posts()[0].headers["authorization"] == f"Bearer {KEY}"
     assert upstream.posts()[0].model == "good", "the server is asked by its own name for the model"
     record = records()[-1]
@@ -229,7 +233,7 @@ async def test_an_answer_that_nobody_reads_holds_no_connection(make: Make, upstr
 
 async def test_cancelling_before_the_first_event_ends_the_work(make: Make, records: Any) -> None:
     service = make(read_timeout_s=30)
-    await service.models()
+    await service.models(ANA)
     waiting = asyncio.ensure_future(ask(service, "openai/hang", stream=True))
     await asyncio.sleep(0.1)
     waiting.cancel()
@@ -259,39 +263,39 @@ async def test_the_fallback_is_judged_again(make: Make, upstream: Upstream) -> N
     while not upstream.posts():
         await asyncio.sleep(0.01)
     service.set_mode(Mode.OFFLINE, ANA)
-    with pytest.raises(UpstreamTimeout):
+    with pytest.raises(PolicyRefused, match="Offline"):
         await waiting
     assert [r.model for r in upstream.posts()] == ["hang"]
 
 
 async def test_completion_goes_to_the_local_model_with_its_suffix(make: Make, upstream: Upstream) -> None:
     request = RouteRequest(task=Task.COMPLETE, needs=FIM)
-    answer = await make().complete(request, {"prompt": "def f(", "suffix": "return x"}, ANA)
+    answer = await make().answer(Dialect.COMPLETIONS, request, {"prompt": "def f(", "suffix": "return x"}, ANA)
     assert (answer.route, answer.reason) == ("ollama/qwen2.5-coder:1.5b", "local_first")
     sent = upstream.posts()[0]
-    assert (sent.path, sent.body["suffix"]) == ("/ollama/v1/completions", "return x")
+    assert (sent.path, sent.body["suffix"]) == ("/ollama/api/generate", "return x")
 
 
 async def test_a_model_without_fill_in_completes_from_the_prefix_and_says_so(make: Make, upstream: Upstream) -> None:
     request = RouteRequest(task=Task.COMPLETE, model="ollama/llama3.2:3b", needs=FIM)
-    answer = await make().complete(request, {"prompt": "def f(", "suffix": "return x"}, ANA)
+    answer = await make().answer(Dialect.COMPLETIONS, request, {"prompt": "def f(", "suffix": "return x"}, ANA)
     assert answer.headers["X-AIDP-Notes"] == "suffix_ignored"
     assert "suffix" not in upstream.posts()[0].body
 
 
 async def test_parameters_that_ollama_ignores_are_named(make: Make, upstream: Upstream) -> None:
     body = {**CHAT, "max_completion_tokens": 5, "logit_bias": {"1": 1}, "n": 2}
-    answer = await make().chat(RouteRequest(model="ollama/llama3.2:3b"), body, ANA)
+    answer = await make().answer(Dialect.CHAT, RouteRequest(model="ollama/llama3.2:3b"), body, ANA)
     assert answer.notes == ("logit_bias_ignored", "n_ignored")
     assert upstream.posts()[0].body["max_tokens"] == 5
 
 
 async def test_what_ollama_forwards_counts_as_cloud(make: Make) -> None:
     service = make()
-    offers = {o.route: o for o in await service.models()}
+    offers = {o.route: o for o in await service.models(ANA)}
     assert offers["ollama/gpt-oss:120b-cloud"].locality == "cloud"
     assert offers["ollama/llama3.2:3b"].locality == "local"
-    assert offers["ollama/llama3.2:3b"].context_length == 4096, "what is loaded counts, not what is possible"
+    assert offers["ollama/llama3.2:3b"].context_length == 131072, "the window of a loaded model grows with the prompt"
     for privacy, mode in ((Privacy.LOCAL, Mode.HYBRID), (None, Mode.OFFLINE), (None, Mode.LOCAL)):
         service.set_mode(mode, ANA)
         with pytest.raises(PolicyRefused):
@@ -361,22 +365,22 @@ async def test_many_at_once_ask_for_the_models_once(make: Make, upstream: Upstre
 
 
 async def test_the_list_holds_what_may_be_used(make: Make) -> None:
-    routes = {offer.route for offer in await make().models()}
+    routes = {offer.route for offer in await make().models(ANA)}
     assert "openai/good" in routes
     assert "openai/text-embedding-3-small" in routes
     assert "openai/whisper-1" not in routes
-    assert {r for r in (o.route for o in await make(mode="offline").models()) if r.startswith("openai/")} == set()
+    assert {r for r in (o.route for o in await make(mode="offline").models(ANA)) if r.startswith("openai/")} == set()
 
 
 async def test_a_gateway_is_believed_about_its_models(make: Make, upstream: Upstream) -> None:
     """A gateway on this very machine may forward elsewhere: its own word counts, and without it the careful case."""
     service = make(gateway_url=f"{upstream.url}/gw", gateway_token="t", openai_api_key="", ollama_host=":9")
-    offers = {o.route: o for o in await service.models()}
+    offers = {o.route: o for o in await service.models(ANA)}
     assert offers["gateway/local/coder"].locality == "local"
     assert offers["gateway/openai/gpt"].locality == "cloud"
     request = RouteRequest(task=Task.COMPLETE, needs=FIM)
     caller = Caller("ana", {"X-AIDP-Task": "complete", "X-AIDP-Privacy": "local"})
-    answer = await service.complete(request, {"prompt": "def f(", "suffix": "return x"}, caller)
+    answer = await service.answer(Dialect.COMPLETIONS, request, {"prompt": "def f(", "suffix": "return x"}, caller)
     assert answer.route == "gateway/local/coder"
     sent = upstream.posts()[0]
     assert (sent.model, sent.body["suffix"]) == ("local/coder", "return x")
@@ -427,15 +431,15 @@ async def test_what_a_gateway_says_in_refusal_is_passed_on(make: Make, upstream:
 
 async def test_forwarded_models_are_cloud_whoever_lists_them(make: Make, upstream: Upstream) -> None:
     service = make(local_openai_base_url=f"{upstream.url}/forwarding/v1")
-    where = {o.route: o.locality for o in await service.models()}
+    where = {o.route: o.locality for o in await service.models(ANA)}
     assert where["local/gpt-oss:120b-cloud"] == where["local/kimi-k2:cloud"] == "cloud"
     assert where["local/llama3.2:3b"] == "local"
 
 
 async def test_a_whole_route_names_one_model_and_a_bare_name_the_nearest(make: Make, upstream: Upstream) -> None:
     service = make(local_openai_base_url=f"{upstream.url}/forwarding/v1")
-    assert (await service.route(RouteRequest(model="ollama/llama3.2:3b"))).best.offer.provider == "ollama"  # type: ignore[union-attr]
-    ranked = (await service.route(RouteRequest(model="llama3.2:3b"))).ranked
+    assert (await service.route(RouteRequest(model="ollama/llama3.2:3b"), ANA)).best.offer.provider == "ollama"  # type: ignore[union-attr]
+    ranked = (await service.route(RouteRequest(model="llama3.2:3b"), ANA)).ranked
     assert {c.offer.locality for c in ranked} == {"local"}
 
 

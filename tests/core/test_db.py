@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from aidp_ext.core.db import Database
+from aidp_ext.core.db import Database, migrate, open_engine
 from aidp_ext.core.errors import StorageError
 
 ENV = """
@@ -117,6 +118,58 @@ async def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, migrations
         await notes(Database(f"sqlite:///{tmp_path}/file/aidp.db", migrations))
     with pytest.raises(StorageError, match="cannot be opened"):
         await notes(Database("nonsense", migrations))
+
+
+def test_a_thread_of_its_own_needs_no_loop(url: str, tmp_path: Path, migrations: Path) -> None:
+    engine = open_engine(url)
+    migrate(engine, migrations)
+    with engine.begin() as connection:
+        connection.execute(text("insert into note (text) values ('one')"))
+    with engine.begin() as connection:
+        assert connection.execute(text("select text from note")).all() == [("one",)]
+    engine.dispose()
+    assert (tmp_path / "state" / "aidp.db").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_who_only_reads_waits_for_no_writer_and_makes_no_file(url: str, tmp_path: Path, migrations: Path) -> None:
+    reader = open_engine(url, may_write=False)
+    with pytest.raises(OperationalError), reader.begin():
+        pass
+    assert list(tmp_path.glob("state/*")) == []
+    writer = open_engine(url)
+    migrate(writer, migrations)
+    with writer.begin() as writing, reader.begin() as reading:
+        writing.execute(text("insert into note (text) values ('one')"))
+        assert reading.execute(text("select count(*) from note")).scalar_one() == 0
+    reader.dispose()
+    writer.dispose()
+
+
+def test_waiting_for_another_writer_has_an_end(url: str, migrations: Path) -> None:
+    one, other = open_engine(url), open_engine(url, patience_s=0.1)
+    migrate(one, migrations)
+    with one.begin(), pytest.raises(OperationalError, match="locked"), other.begin():
+        pass
+    for engine in (one, other):
+        engine.dispose()
+
+
+def test_slices_in_one_database_have_versions_of_their_own(url: str, migrations: Path) -> None:
+    (migrations / "env.py").write_text(
+        ENV.replace("(connection=connection)", "(connection=connection, version_table=TABLE)").replace(
+            "context.configure", 'TABLE = context.config.attributes["version_table"]\ncontext.configure'
+        )
+    )
+    engine = open_engine(url)
+    migrate(engine, migrations, "one_version")
+    (migrations / "versions" / "0001_note.py").write_text(FIRST.replace('"note"', '"other"'))
+    migrate(engine, migrations, "other_version")
+    migrate(engine, migrations, "other_version")
+    with engine.begin() as connection:
+        for table in ("note", "other"):
+            assert connection.execute(text(f"select count(*) from {table}")).scalar_one() == 0
+    engine.dispose()
 
 
 def test_importing_it_costs_a_server_nothing() -> None:

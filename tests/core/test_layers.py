@@ -13,7 +13,7 @@ ROOT = Path(aidp_ext.__file__).parent
 SLICES = sorted(p.name for p in ROOT.iterdir() if (p / "routes.py").exists())
 WEB = {"tornado", "jupyter_server", "jupyterhub", "jupyter_core"}
 # Who may know a web framework: the hosts, the routes, and the one place that turns errors into a status.
-MAY_KNOW_WEB = {"app.py", "hubservice.py", "core/web.py", "cli.py", *(f"{s}/routes.py" for s in SLICES)}
+MAY_KNOW_WEB = {"app.py", "kernels.py", "hubservice.py", "core/web.py", "cli.py", *(f"{s}/routes.py" for s in SLICES)}
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
 
 
@@ -59,8 +59,9 @@ def test_inside_a_slice_nothing_looks_up(slice_: str) -> None:
     own = f"aidp_ext.{slice_}."
     known = {m: {n.removeprefix(own).split(".")[0] for n in imports(m) if n.startswith(own)} for m in MODULES}
     assert not {n for n in imports(f"{slice_}/models.py") if n.startswith("aidp_ext.")}, "models are below all"
-    for module in (m for m in MODULES if m.startswith(f"{slice_}/") and not m.endswith(("routes.py", "__init__.py"))):
-        assert "routes" not in known[module], f"{module} knows the routes"
+    outermost = ("routes.py", "views.py", "__init__.py")
+    for module in (m for m in MODULES if m.startswith(f"{slice_}/") and not m.endswith(outermost)):
+        assert not {"routes", "views"} & known[module], f"{module} knows the routes"
         if not module.endswith("service.py"):
             assert "service" not in known[module], f"{module} knows the service"
     assert not known[f"{slice_}/policy.py"] - {"models"}, "the policy is pure"

@@ -16,10 +16,9 @@ from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
 from aidp_ext import hubservice
-from aidp_ext.ai.config import AiConfig, ModeStore
+from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.routes import ROUTES
 from aidp_ext.ai.service import AiService
-from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.web import METHODS, WsApi, bind
 from tests.support.upstream import KEY, Upstream
 
@@ -74,9 +73,7 @@ async def service(_hub_environment: int, tmp_path: Path, upstream: Upstream) -> 
     hub = HTTPServer(web.Application([("/hub/api/user", Hub)]))
     hub.listen(_hub_environment, "127.0.0.1")
     traits = {"openai_base_url": f"{upstream.url}/v1", "openai_api_key": KEY, "ollama_host": ":9", "gateway_url": ""}
-    ai = AiService(
-        AiConfig(config=Config({"AiConfig": traits})), AuditLog(tmp_path / "audit.jsonl"), ModeStore(tmp_path / "m")
-    )
+    ai = AiService(AiConfig(config=Config({"AiConfig": traits})), tmp_path, keeps_keys=False)
     application = hubservice.make_app(PREFIX, ai)
     sockets = bind([(f"{PREFIX}test/ws", EchoSocket)], hubservice.HttpBase, hubservice.WsBase, hubservice.guard)
     application.add_handlers(".*", sockets)

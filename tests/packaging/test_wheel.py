@@ -46,6 +46,8 @@ def test_no_folder_is_in_the_wheel_that_only_its_makers_need(names: set[str], fo
         "aidp_ext/examples/penguins.csv",
         "aidp_ext/examples/README.md",
         "hub_config/settings.py",
+        "aidp_ext/ai/migrations/env.py",
+        "aidp_ext/ai/migrations/versions/v0001_ledger.py",
     ],
 )
 def test_what_runs_is_in_the_wheel(names: set[str], name: str) -> None:

@@ -47,8 +47,8 @@ def wait_for_http(url: str, process: subprocess.Popen[bytes], seconds: float = 9
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return True
-        except urllib.error.HTTPError:
-            return True
+        except urllib.error.HTTPError as error:
+            return error.code != 503  # llama.cpp says so while it loads its model
         except OSError:
             return False
 

@@ -296,6 +296,9 @@ class Upstream:
             await reply.json({"object": "list", "data": [{"id": "forever", "object": "model"}]})
         elif request.path == "/gw/aidp/ai/v1/models":
             await reply.json({"object": "list", "data": GATEWAY_MODELS})
+        elif request.path in ("/ollama/api/generate", "/ollama/api/chat"):
+            what = {"response": "".join(WORDS)} if request.path.endswith("generate") else {"message": {"content": "x"}}
+            await reply.json({**what, "done": True, "done_reason": "stop", "prompt_eval_count": 7, "eval_count": 5})
         elif request.path.startswith("/ollama/api/"):
             await reply.json(self._ollama(request))
         elif request.model == "forever":

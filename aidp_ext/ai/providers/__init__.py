@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aidp_ext.ai.config import AiConfig, ollama_url
 from aidp_ext.ai.models import Locality
+from aidp_ext.ai.providers.anthropic import Anthropic
 from aidp_ext.ai.providers.base import Provider
+from aidp_ext.ai.providers.gemini import Gemini
 from aidp_ext.ai.providers.ollama import Ollama
+from aidp_ext.ai.providers.openai import OpenAI
 from aidp_ext.ai.providers.openai_compatible import OpenAICompatible
+from aidp_ext.ai.providers.plugins import plugged_in
 from aidp_ext.core.http import HttpClient
 
 __all__ = ["Provider", "make_providers"]
 
+#: The names of aidp's own providers, whether they are set up or not: no other package may take them.
+BUILT_IN = ("ollama", "local", "gateway", "openai", "anthropic", "gemini")
+
 
 def make_providers(config: AiConfig, http: HttpClient) -> list[Provider]:
-    """Return the providers that are configured, local ones first. Nothing is contacted."""
+    """Return the providers that are configured, local ones first and other packages' last. Nothing is contacted."""
     timeouts = {
         "read_timeout_s": config.read_timeout_s,
         "completion_timeout_s": config.completion_timeout_s,
         "probe_timeout_s": config.probe_timeout_s,
     }
-    providers: list[Provider] = []
+    own = [*_local(config, http, timeouts), *_cloud(config, http, timeouts)]
+    return own + plugged_in(config, http, BUILT_IN)
+
+
+def _local(config: AiConfig, http: HttpClient, timeouts: dict[str, Any]) -> list[Provider]:
+    """Return the servers nearby, and the team's gateway."""
     url = ollama_url(config.ollama_host)
-    providers.append(Ollama("ollama", "Ollama", url, http, locality=config.locality_of(url), **timeouts))
+    providers: list[Provider] = [
+        Ollama("ollama", "Ollama", url, http, locality=config.locality_of(url), **timeouts),
+    ]
     if config.local_openai_base_url:
         url = config.local_openai_base_url
         providers.append(
@@ -49,31 +65,21 @@ def make_providers(config: AiConfig, http: HttpClient) -> list[Provider]:
                 **timeouts,
             )
         )
-    cloud: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
-        ("openai", "OpenAI", config.openai_base_url, config.openai_api_key, {}),
-        # Both have an endpoint that speaks OpenAI's dialect:
-        # https://docs.anthropic.com/en/api/openai-sdk and https://ai.google.dev/gemini-api/docs/openai
-        (
-            "anthropic",
-            "Anthropic",
-            config.anthropic_base_url.rstrip("/").removesuffix("/v1") + "/v1",
-            config.anthropic_api_key,
-            {"anthropic-version": "2023-06-01", "x-api-key": config.anthropic_api_key},
-        ),
-        ("gemini", "Gemini", config.gemini_base_url.rstrip("/") + "/v1beta/openai", config.gemini_api_key, {}),
-    )
-    for name, label, base_url, key, headers in cloud:
-        if key:
-            providers.append(
-                OpenAICompatible(
-                    name,
-                    label,
-                    base_url,
-                    http,
-                    locality=Locality.CLOUD,  # wherever it is reached: a proxy on this machine forwards elsewhere
-                    api_key=key,
-                    headers=headers,
-                    **timeouts,
-                )
-            )
+    return providers
+
+
+def _cloud(config: AiConfig, http: HttpClient, timeouts: dict[str, Any]) -> list[Provider]:
+    """Return the hosted ones for which there is a key.
+
+    They are cloud wherever they are reached: a proxy on this machine forwards elsewhere.
+    """
+    usual = {"locality": Locality.CLOUD, **timeouts}
+    providers: list[Provider] = []
+    if key := config.openai_api_key:
+        providers.append(OpenAI("openai", "OpenAI", config.openai_base_url, http, api_key=key, **usual))
+    if key := config.anthropic_api_key:
+        providers.append(Anthropic("anthropic", "Anthropic", config.anthropic_base_url, http, api_key=key, **usual))
+    if key := config.gemini_api_key:
+        base_url = config.gemini_base_url.rstrip("/").removesuffix("/v1beta") + "/v1beta"
+        providers.append(Gemini("gemini", "Gemini", base_url, http, api_key=key, **usual))
     return providers

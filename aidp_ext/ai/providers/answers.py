@@ -20,6 +20,11 @@ _MAX_EVENT = 4 * 1024 * 1024  # bytes of one event
 _KEPT_TAIL = 4096
 _DONE = b"data: [DONE]\n\n"
 _FINISHED = re.compile(rb'"finish_reason"\s*:\s*"')
+_EVENT = re.compile(rb".*?\n\r?\n", re.DOTALL)
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+
+# msgspec's errors are ValueErrors; RecursionError is for what is nested too deeply
+_CONFUSION = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 def decode(document: bytes, label: str) -> Any:
@@ -31,6 +36,33 @@ def decode(document: bytes, label: str) -> Any:
         raise UpstreamInvalid(
             f"{label} answered with {what}.", next_step="Check that its address is that of a model server."
         ) from error
+
+
+def check_text(data: bytes, label: str) -> None:
+    """Raise UpstreamInvalid where ``data`` is no UTF-8: whoever reads what we pass on could not read it."""
+    if data.isascii():  # nearly always, and far cheaper than decoding
+        return
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        raise UpstreamInvalid(f"{label} sent text that is not UTF-8.") from error
+
+
+class understood:
+    """Raise UpstreamInvalid where the code inside cannot make sense of what a server said.
+
+    A server may answer anything, also JSON of quite another shape than its documentation promises.
+    """
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, _CONFUSION):
+            raise UpstreamInvalid(f"{self._label} answered in a way that aidp does not understand.") from error
 
 
 class Translator(Protocol):
@@ -57,6 +89,8 @@ class EventStream:
     UpstreamIncomplete; one that ends properly without ``[DONE]`` gets it added. Closing it closes the connection, at
     whatever point, so that the server stops working. ``on_end`` is called once, with how it ended: ``ok``,
     ``cancelled`` or an error's code. ``is_lines`` is for servers that stream lines of JSON instead of events.
+    ``hides_usage`` keeps back the event that only reports the usage: we asked for it, not the caller. ``is_whole`` is
+    for a ``translator`` that takes whole events as they came, names included, one or several at a time.
     """
 
     def __init__(
@@ -67,13 +101,19 @@ class EventStream:
         translator: Translator | None = None,
         silence_s: float = 120.0,
         is_lines: bool = False,
+        hides_usage: bool = False,
+        is_whole: bool = False,
     ) -> None:
         self.on_end: Callable[[str], None] | None = None
+        self.received = 0
         self._response = response
         self._label = label
         self._connection = connection
         self._translator = translator
-        self._end_of_last = _end_of_last_line if is_lines else _end_of_last_event
+        self._parts_of = _whole if is_whole else data_in
+        self._failure: UpstreamError | None = None
+        self._hides_usage = hides_usage
+        self._end_of_last = _end_of_last_line if is_lines else end_of_last_event
         self._tail = b""
         self._first: bytes | None = None
         self._ended = False
@@ -155,18 +195,23 @@ class EventStream:
                     if end == 0:
                         if len(pending) > _MAX_EVENT:
                             raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
+                        continue  # a part of an event ends no silence: it could drip for ever
+                    events, pending = pending[:end], pending[end:]
+                    self.received += end
+                    if self._translator is not None:
+                        events = self._translated(self._translator, events)
+                    else:
+                        check_text(events, self._label)
+                        self._tail = (self._tail + events)[-_KEPT_TAIL:]
+                        if self._hides_usage and b'"usage"' in events and _NO_CHOICES.search(events):
+                            events = _without_usage(events)
+                    if not events:
                         self._waiting_since = self._loop.time()
                         continue
-                    events, pending = pending[:end], pending[end:]
-                    if self._translator is not None:
-                        events = b"".join(map(self._translator.feed, _data_of(events)))
-                        if not events:
-                            self._waiting_since = self._loop.time()
-                            continue
-                    else:
-                        self._tail = (self._tail + events)[-_KEPT_TAIL:]
                     self._waiting_since = None
                     yield events
+                    if self._failure is not None:
+                        raise self._failure
                     self._waiting_since = self._loop.time()
             for missing in self._missing_end(pending.strip()):
                 yield missing
@@ -180,10 +225,26 @@ class EventStream:
         finally:
             await self._end(outcome)
 
+    def _translated(self, translator: Translator, events: bytes) -> bytes:
+        """Return what the events become. An error among them waits until what came before it has been read."""
+        made: list[bytes] = []
+        try:
+            with understood(self._label):
+                for part in self._parts_of(events):
+                    made.append(translator.feed(part))
+        except UpstreamError as error:
+            if not any(made):
+                raise
+            self._failure = error
+        return b"".join(made)
+
     def _missing_end(self, pending: bytes) -> list[bytes]:
         """Return what a proper end lacks; raise UpstreamIncomplete where this is no end."""
         if self._translator is not None:
-            last = b"".join(map(self._translator.feed, _data_of(pending)))
+            try:
+                last = self._translated(self._translator, pending)
+            except UpstreamInvalid as error:  # half an event
+                raise UpstreamIncomplete(f"{self._label} broke off in the middle of its answer.") from error
             return [end for end in (last + self._translator.end(),) if end]
         last = self._tail.rstrip().rsplit(b"data:", 1)[-1]
         if pending == b"data: [DONE]":
@@ -213,12 +274,14 @@ def usage_of(document: bytes, label: str) -> Usage:
         found.prompt_tokens,
         found.completion_tokens,
         cached_tokens=prompt.cached_tokens if prompt else None,
+        cache_write_tokens=prompt.cache_write_tokens if prompt else None,
         reasoning_tokens=completion.reasoning_tokens if completion else None,
     )
 
 
 class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
 class _CompletionDetails(msgspec.Struct):
@@ -236,7 +299,7 @@ class _HasUsage(msgspec.Struct):
     usage: _Usage | None = None
 
 
-def _end_of_last_event(data: bytes) -> int:
+def end_of_last_event(data: bytes) -> int:
     r"""Return the index behind the last blank line (``\n\n`` or ``\r\n\r\n``), or 0."""
     if data.endswith(b"\n\n"):  # by far the most frequent
         return len(data)
@@ -250,7 +313,7 @@ def _end_of_last_line(data: bytes) -> int:
     return data.rfind(b"\n") + 1
 
 
-def _data_of(events: bytes) -> list[bytes]:
+def data_in(events: bytes) -> list[bytes]:
     """Return the data of each event, or each line of JSON; names, comments and ``[DONE]`` left out."""
     found = []
     for line in events.splitlines():
@@ -258,6 +321,24 @@ def _data_of(events: bytes) -> list[bytes]:
         if data and data != b"[DONE]":
             found.append(data)
     return found
+
+
+def _whole(events: bytes) -> list[bytes]:
+    return [events] if events else []
+
+
+def _without_usage(events: bytes) -> bytes:
+    """Return the events without those that only report the usage (no choices). Others stay as they are."""
+    kept = []
+    for event in _EVENT.findall(events):
+        data = data_in(event)
+        if len(data) == 1 and b'"usage"' in data[0]:
+            with contextlib.suppress(UpstreamInvalid):
+                said = decode(data[0], "")
+                if isinstance(said, dict) and said.get("choices") == [] and isinstance(said.get("usage"), dict):
+                    continue
+        kept.append(event)
+    return b"".join(kept)
 
 
 class EachAlone:

@@ -11,13 +11,18 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import msgspec
 
-from aidp_ext.ai.models import Answer, Caller, Locality, Offer, Task
-from aidp_ext.ai.providers.answers import EventStream, Translator, decode, usage_of
+from aidp_ext.ai.models import Answer, Caller, Locality, Offer, Task, Usage
+from aidp_ext.ai.providers.answers import EventStream, Translator, check_text, decode, understood, usage_of
+from aidp_ext.ai.providers.anthropic_dialect import Passage, usage_of_message
+from aidp_ext.ai.providers.messages import to_chat
+from aidp_ext.ai.providers.messages_answers import MessagesEvents, from_chat
+from aidp_ext.ai.providers.rejections import error_of_a_gateway, message_in, retry_after_s_of
 from aidp_ext.core.errors import UpstreamError, UpstreamInvalid, UpstreamRejected, UpstreamTimeout
 from aidp_ext.core.http import HttpClient, shown, translated
 
@@ -25,6 +30,8 @@ Body = dict[str, Any]
 
 _MAX_DOCUMENT = 64 * 1024 * 1024  # bytes of an answer that is held in memory
 _ERROR_EXCERPT = 64 * 1024
+# A document's head must be there after one silence, all of it after so many: a server may not drip for ever.
+_SILENCES_OF_A_DOCUMENT = 5
 #: Names of models that a local server forwards to a hosted service: they count as cloud wherever they are listed.
 FORWARDED_NAME = re.compile(r"[:-]cloud$")
 
@@ -63,11 +70,17 @@ class Provider(abc.ABC):
         self._read_timeout_s = read_timeout_s
         self._completion_timeout_s = completion_timeout_s
         self._probe_timeout_s = probe_timeout_s
+        self._refuses_stream_options = False
 
     @property
     def url(self) -> str:
         """The address as it may be shown."""
         return shown(self.base_url)
+
+    @property
+    def keeps_accounts(self) -> bool:
+        """True for the team's gateway: it counts, and limits, the money of what it is asked itself."""
+        return self._forwards_headers
 
     @abc.abstractmethod
     async def offers(self) -> tuple[Offer, ...]:
@@ -90,10 +103,25 @@ class Provider(abc.ABC):
 
         Translated through `chat`, unless a provider speaks that dialect itself.
         """
-        raise NotImplementedError
+        chat, notes = to_chat(body)
+        answer = await self.chat(offer, chat, caller)
+        notes = (*notes, *answer.notes)
+        if answer.events is not None:
+            events = MessagesEvents(answer.events, self.label)
+            await events.wait_for_first()
+            return replace(answer, events=events, notes=notes)
+        assert answer.document is not None
+        return replace(answer, document=from_chat(answer.document, self.label), notes=notes)
 
     async def count(self, offer: Offer, body: Body) -> int | None:
         """Return how many tokens the prompt has for this model's own tokenizer; None where nobody can say."""
+        return None
+
+    async def slots(self) -> int | None:
+        """Return how many requests the server works on at once; None where it does not say, as most do not.
+
+        Ollama does not either: OLLAMA_NUM_PARALLEL (1 by default, for each model) is known to its own process alone.
+        """
         return None
 
     async def _get(self, url: str) -> Any:
@@ -132,17 +160,24 @@ class Provider(abc.ABC):
         translate: Callable[[bytes], bytes] | None = None,
         translator: Callable[[], Translator] | None = None,
         is_lines: bool = False,
+        is_whole: bool = False,
+        hides_usage: bool = False,
+        read_usage: Callable[[bytes, str], Usage] = usage_of,
         headers: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
+        streams: bool | None = None,
     ) -> Answer:
         """Post ``body`` and return the answer, whole or as events passed through byte by byte.
 
         ``translate`` turns the server's own documents, and a fresh ``translator`` its events (lines of JSON where
-        ``is_lines``), into the dialect that was asked for. ``headers`` go along with this request alone.
+        ``is_lines``, whole events with their names where ``is_whole``), into the dialect that was asked for.
+        ``hides_usage`` keeps the event that only reports the usage from the caller. ``read_usage`` finds the usage in a
+        document of another dialect. ``headers`` go along with this request alone. ``streams`` is for servers whose
+        bodies do not say it.
         """
         is_completion = caller.headers.get("X-AIDP-Task") == Task.COMPLETE
         silence_s = self._completion_timeout_s if is_completion else self._read_timeout_s
-        streams = bool(body.get("stream"))
+        streams = bool(body.get("stream")) if streams is None else streams
         request = self._http.request(
             "POST",
             url,
@@ -153,33 +188,101 @@ class Provider(abc.ABC):
             direct=self._direct,
         )
         if streams:
-            return await self._stream(request, silence_s, translator() if translator else None, is_lines, notes)
-        async with request as response:
-            document = await self._document(response)
+            return await self._stream(
+                request,
+                lambda response, connection: EventStream(
+                    response,
+                    self.label,
+                    connection,
+                    translator() if translator else None,
+                    silence_s,
+                    is_lines,
+                    hides_usage,
+                    is_whole,
+                ),
+                silence_s,
+                "application/x-ndjson" if is_lines else "text/event-stream",
+                notes,
+            )
+        async with AsyncExitStack() as stack:
+            response = await self._open(stack, request, silence_s)
+            try:
+                async with asyncio.timeout(silence_s * _SILENCES_OF_A_DOCUMENT):
+                    document = await self._document(response)
+            except TimeoutError as error:
+                raise UpstreamTimeout(f"{self.label} did not finish its answer.", provider=self.name) from error
         if translate is not None:
-            document = translate(document)
-        return Answer(document=document, usage=usage_of(document, self.label), notes=notes)
+            with understood(self.label):
+                document = translate(document)
+        else:
+            check_text(document, self.label)
+        return Answer(document=document, usage=read_usage(document, self.label), notes=notes)
+
+    async def _pass_messages(
+        self, url: str, body: Body, caller: Caller, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Post a request in Anthropic's dialect to a server that speaks it; the answer passes byte by byte."""
+        return await self._answer(
+            url,
+            body,
+            caller,
+            translator=lambda: Passage(self.label),
+            is_whole=True,
+            read_usage=usage_of_message,
+            headers=headers,
+        )
+
+    async def _metered(self, url: str, body: Body, caller: Caller, *, notes: tuple[str, ...] = ()) -> Answer:
+        """Answer in OpenAI's dialect as `_answer` does, with the usage of a stream reported whoever asked for it.
+
+        OpenAI's streams report it only to who sends ``stream_options.include_usage``: it is sent always, since calls
+        are paid by it. A caller who did not ask does not see it. Servers that refuse the option go without.
+        """
+        options = body.get("stream_options") or {}
+        if not body.get("stream") or not isinstance(options, dict) or self._refuses_stream_options:
+            return await self._answer(url, body, caller, notes=notes)
+        if options.get("include_usage"):
+            return await self._answer(url, body, caller, notes=notes)
+        sent = {**body, "stream_options": {**options, "include_usage": True}}
+        try:
+            return await self._answer(url, sent, caller, notes=notes, hides_usage=True)
+        except UpstreamRejected as error:
+            if error.status not in (400, 422) or not re.search(r"stream_options|include_usage", error.message):
+                raise
+        answer = await self._answer(url, body, caller, notes=notes)
+        self._refuses_stream_options = True  # only now: the refusal may have meant something else as well
+        return answer
+
+    async def _open(
+        self, stack: AsyncExitStack, request: AbstractAsyncContextManager[aiohttp.ClientResponse], silence_s: float
+    ) -> aiohttp.ClientResponse:
+        """Return the response once its whole head is here, which must not take longer than one silence."""
+        try:
+            async with asyncio.timeout(silence_s):
+                return await stack.enter_async_context(request)
+        except TimeoutError as error:
+            message = f"{self.label} took the request and then stayed silent."
+            raise UpstreamTimeout(message, provider=self.name) from error
 
     async def _stream(
         self,
         request: AbstractAsyncContextManager[aiohttp.ClientResponse],
+        events_of: Callable[[aiohttp.ClientResponse, AsyncExitStack], EventStream],
         silence_s: float,
-        translator: Translator | None,
-        is_lines: bool,
+        content_type: str,
         notes: tuple[str, ...],
     ) -> Answer:
         """Return the answer once its first event is here; the connection then belongs to the events."""
         async with AsyncExitStack() as stack:
+            response = await self._open(stack, request, silence_s)
             try:
                 async with asyncio.timeout(silence_s):
-                    response = await stack.enter_async_context(request)
                     await self._check_status(response)
-                    if response.content_type != ("application/x-ndjson" if is_lines else "text/event-stream"):
+                    if response.content_type != content_type:
                         raise await self._not_events(response)
             except TimeoutError as error:
-                message = f"{self.label} took the request and then stayed silent."
-                raise UpstreamTimeout(message, provider=self.name) from error
-            events = EventStream(response, self.label, stack.pop_all(), translator, silence_s, is_lines)
+                raise UpstreamTimeout(f"{self.label} did not finish its answer.", provider=self.name) from error
+            events = events_of(response, stack.pop_all())
         try:
             await events.wait_for_first()
         except BaseException:
@@ -204,7 +307,7 @@ class Provider(abc.ABC):
 
     async def _not_events(self, response: aiohttp.ClientResponse) -> UpstreamError:
         """Explain a 200 that is no stream: some servers report errors in it."""
-        said = _message_in(await self._read(response, _ERROR_EXCERPT))
+        said = message_in(await self._read(response, _ERROR_EXCERPT))
         what = said or f"it sent {response.content_type} instead of a stream of events"
         return UpstreamInvalid(f"{self.label} did not stream: {self._scrubbed(what)}.", provider=self.name)
 
@@ -222,53 +325,32 @@ class Provider(abc.ABC):
             document = await self._read(response, _ERROR_EXCERPT)
         except UpstreamError:
             document = b""
-        if self._forwards_headers and (error := _error_of_a_gateway(document, status, self.name)):
+        retry_after_s = retry_after_s_of(response.headers, document)
+        if self._forwards_headers and (error := error_of_a_gateway(document, status, self.name, retry_after_s)):
             raise error
-        said = _message_in(document)
+        status = self._meant(status, document)
+        said = message_in(document)
         if status in (408, 504):
             raise UpstreamTimeout(f"{self.label} timed out ({status}).", provider=self.name)
         next_step = None
         if status in (401, 403):
             next_step = f"Check the key for {self.label}."
-        elif status == 429:
-            wait = response.headers.get("Retry-After", "")
-            next_step = f"Try again in {wait} s." if wait.isdigit() else "Try again in a moment."
+        elif status in (429, 503, 529):  # too much from us, or too much from everybody (529: Anthropic)
+            next_step = f"Try again in {retry_after_s:.0f} s." if retry_after_s else "Try again in a moment."
         raise UpstreamRejected(
             f"{self.label} refused ({status}): {self._scrubbed(said) or 'it gave no reason'}",
             status=status,
+            retry_after_s=retry_after_s,
             next_step=next_step,
             provider=self.name,
         )
+
+    def _meant(self, status: int, document: bytes) -> int:
+        """Return the status that an error means, for servers that answer with a misleading one."""
+        return status
 
     def _scrubbed(self, text: str) -> str:
         """Return a server's words with our key cut out: some repeat it in their errors."""
         if self._api_key:
             text = text.replace(self._api_key, "…")
         return re.sub(r"\b(sk|gsk|key|AIza)[-_A-Za-z0-9]{12,}", r"\1…", text)[:500]
-
-
-def _error_of_a_gateway(document: bytes, status: int, provider: str) -> UpstreamRejected | None:
-    """Return another aidp's error as it said it, with its own code; None where it is no such error."""
-    try:
-        said = msgspec.json.decode(document)["error"]
-        error = UpstreamRejected(said["message"], status=status, provider=provider)
-        error.code = said["code"]
-        error.suggest(said["details"].get("next_step"))
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
-        return None
-    return error
-
-
-def _message_in(document: bytes) -> str:
-    """Return the words of an error in any of the usual shapes, or an empty string."""
-    try:
-        found = msgspec.json.decode(document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
-    if isinstance(found, list) and found:  # Gemini
-        found = found[0]
-    for key in ("error", "message", "detail"):
-        if not isinstance(found, dict):
-            break
-        found = found.get(key, found)
-    return found if isinstance(found, str) else ""

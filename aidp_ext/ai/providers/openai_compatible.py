@@ -1,7 +1,8 @@
-"""Servers that speak OpenAI's dialect: OpenAI itself, llama.cpp, vLLM, TensorRT-LLM, the team gateway.
+"""Servers that speak OpenAI's dialect: llama.cpp, vLLM, TensorRT-LLM, the team gateway, and many that are hosted.
 
 The dialect in and out is the same, so answers pass through byte by byte. The one exception is fill in the middle
-with llama.cpp, which has a call of its own for it (``/infill``).
+with llama.cpp, which has a call of its own for it (``/infill``). Sources: llama.cpp's tools/server/README.md, vLLM's
+docs/serving/openai_compatible_server.md.
 """
 
 from __future__ import annotations
@@ -13,23 +14,21 @@ from typing import Any
 
 import msgspec
 
-from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Offer
+from aidp_ext.ai.models import FREE, Answer, Caller, Capability, Locality, Offer, Price
 from aidp_ext.ai.providers.answers import EachAlone, decode
 from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider
 from aidp_ext.ai.providers.fim import template_for
-from aidp_ext.core.errors import UpstreamInvalid, UpstreamRejected
+from aidp_ext.ai.providers.openai_dialect import stops
+from aidp_ext.core.errors import UpstreamError, UpstreamInvalid, UpstreamRejected
 
 # OpenAI's list names models for speech, pictures and more, without saying what each is for.
 _NOT_TEXT = re.compile(
     r"whisper|tts|audio|realtime|transcri|dall-e|image|sora|moderation|search|computer-use|davinci|babbage|veo|imagen|aqa"
 )
 _EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|minilm")
-_CONTEXTS = (
-    (re.compile(r"^claude-"), 200_000),
-    (re.compile(r"^gemini-|^gpt-4\.1"), 1_000_000),
-    (re.compile(r"^gpt-5"), 400_000),
-)
 _CHATS = frozenset({Capability.CHAT, Capability.TOOLS, Capability.VISION})
+# Who they are, as their lists of models say; both can hold an answer to a JSON schema.
+_LLAMA_CPP, _VLLM = "llamacpp", "vllm"
 
 
 class OpenAICompatible(Provider):
@@ -39,6 +38,7 @@ class OpenAICompatible(Provider):
         super().__init__(*args, **kwargs)
         self._ids: dict[str, str] = {}  # our short model names → the server's own ids
         self._without_infill: set[str] = set()  # llama.cpp models found to have no fill-in-the-middle tokens
+        self._owners: dict[str, str] = {}  # our short model names → which server holds the model
         if self.locality is Locality.LOCAL:
             self.next_step = f"Start the model server at {self.url}, or change LOCAL_OPENAI_BASE_URL."
 
@@ -62,6 +62,7 @@ class OpenAICompatible(Provider):
         if model.startswith("/"):  # llama.cpp names a model by the path of its file, which is nobody's business
             model = model.rsplit("/", 1)[-1].removesuffix(".gguf")
         self._ids[model] = own
+        self._owners[model] = str(entry.get("owned_by"))
         known = entry.get("aidp")  # another aidp, such as the gateway, tells what it knows of its models
         if self._forwards_headers or entry.get("owned_by") == "aidp" or isinstance(known, dict):
             if isinstance(known, dict):  # its automatic names are no models: the choice is made here, once
@@ -73,17 +74,18 @@ class OpenAICompatible(Provider):
         meta = entry.get("meta") if isinstance(entry.get("meta"), dict) else {}
         assert isinstance(meta, dict)
         size = meta.get("n_params")
+        locality = Locality.CLOUD if FORWARDED_NAME.search(model) else self.locality
         yield Offer(
             provider=self.name,
             model=model,
-            locality=Locality.CLOUD if FORWARDED_NAME.search(model) else self.locality,
+            locality=locality,
             capabilities=capabilities,
             label=model.rsplit("/", 1)[-1],
             # llama.cpp: what a slot holds, then what the model was trained for; vLLM: max_model_len
-            context_length=_whole(meta.get("n_ctx") or entry.get("max_model_len") or meta.get("n_ctx_train"))
-            or _published_context(model),
+            context_length=_whole(meta.get("n_ctx") or entry.get("max_model_len") or meta.get("n_ctx_train")),
             parameters_b=size / 1e9 if isinstance(size, int | float) and size > 0 else None,
-            loaded=True if entry.get("owned_by") == "llamacpp" else None,
+            loaded=True if entry.get("owned_by") == _LLAMA_CPP else None,
+            price=FREE if locality is Locality.LOCAL else None,
         )
 
     def _capabilities(self, model: str, owner: Any) -> frozenset[Capability]:
@@ -93,19 +95,22 @@ class OpenAICompatible(Provider):
         if self.locality is Locality.CLOUD:
             # Chat only: the hosted APIs ended their plain completions.
             return frozenset() if _NOT_TEXT.search(name) else _CHATS
-        has_fim = (owner == "llamacpp" and model not in self._without_infill) or template_for(name) is not None
-        return _CHATS | {Capability.COMPLETE} | ({Capability.FIM} if has_fim else set())
+        has_fim = (owner == _LLAMA_CPP and model not in self._without_infill) or template_for(name) is not None
+        more = {Capability.FIM} if has_fim else set()
+        if owner in (_LLAMA_CPP, _VLLM):
+            more.add(Capability.JSON)
+        return _CHATS | {Capability.COMPLETE} | more
 
     async def chat(self, offer: Offer, body: Body, caller: Caller) -> Answer:
         """Pass the chat on."""
-        return await self._answer(f"{self.base_url}/chat/completions", self._named(body, offer), caller)
+        return await self._metered(f"{self.base_url}/chat/completions", self._named(body, offer), caller)
 
     async def complete(self, offer: Offer, body: Body, caller: Caller) -> Answer:
         """Complete; with a suffix by the server's own call, else by the family's template, else from the prefix."""
         url = f"{self.base_url}/completions"
         suffix = body.get("suffix") or ""
         if self._forwards_headers:  # the gateway knows its models better
-            return await self._answer(url, self._named(body, offer), caller)
+            return await self._metered(url, self._named(body, offer), caller)
         if suffix and self._has_infill(offer):
             try:
                 return await self._infill(offer, body, caller)
@@ -115,13 +120,60 @@ class OpenAICompatible(Provider):
                 self._without_infill.add(offer.model)
         sent = self._named({k: v for k, v in body.items() if k != "suffix"}, offer)
         if not suffix:
-            return await self._answer(url, sent, caller)
+            return await self._metered(url, sent, caller)
         template = template_for(offer.model)
         if template is None:
-            return await self._answer(url, sent, caller, notes=("suffix_ignored",))
+            return await self._metered(url, sent, caller, notes=("suffix_ignored",))
         sent["prompt"] = template.render(body["prompt"], suffix)
-        sent["stop"] = [*_stops(body), *template.stop]
-        return await self._answer(url, sent, caller)
+        sent["stop"] = [*stops(body), *template.stop]
+        return await self._metered(url, sent, caller)
+
+    async def messages(self, offer: Offer, body: Body, caller: Caller) -> Answer:
+        """Pass a chat in Anthropic's dialect to the gateway, which speaks it; translate it for other servers."""
+        if not self._forwards_headers:
+            return await super().messages(offer, body, caller)
+        return await self._pass_messages(f"{self.base_url}/messages", self._named(body, offer), caller)
+
+    async def embed(self, offer: Offer, body: Body, caller: Caller) -> Answer:
+        """Pass the texts on."""
+        return await self._answer(f"{self.base_url}/embeddings", self._named(body, offer), caller, streams=False)
+
+    async def count(self, offer: Offer, body: Body) -> int | None:
+        """Return the tokens of a prompt by the server's own tokenizer: llama.cpp's and vLLM's can be asked."""
+        owner = self._owners.get(offer.model)
+        if owner == _VLLM:
+            kept = ("messages", "tools", "prompt")
+            said = await self._ask(
+                f"{self._root}/tokenize", self._named({k: body[k] for k in kept if k in body}, offer)
+            )
+            return _whole(said.get("count")) if isinstance(said, dict) else None
+        if owner != _LLAMA_CPP or self.locality is Locality.CLOUD:
+            return None
+        text = body.get("prompt")
+        if "messages" in body:
+            shaping = ("messages", "tools", "tool_choice", "response_format")
+            said = await self._ask(f"{self._root}/apply-template", {k: body[k] for k in shaping if k in body})
+            text = said.get("prompt") if isinstance(said, dict) else None
+        if not isinstance(text, str):
+            return None
+        said = await self._ask(f"{self._root}/tokenize", {"content": text, "add_special": True, "parse_special": True})
+        tokens = said.get("tokens") if isinstance(said, dict) else None
+        return len(tokens) if isinstance(tokens, list) else None
+
+    async def slots(self) -> int | None:
+        """Return llama.cpp's slots (its ``--parallel``); None for other servers, and where it does not say."""
+        if _LLAMA_CPP not in self._owners.values():
+            return None
+        try:
+            said = await self._get(f"{self._root}/props")
+        except UpstreamError:  # a proxy may let only /v1 through
+            return None
+        return _whole(said.get("total_slots")) if isinstance(said, dict) else None
+
+    @property
+    def _root(self) -> str:
+        """The address beside which the server's own calls stand: without the dialect's ``/v1``."""
+        return self.base_url.removesuffix("/v1")
 
     def _named(self, body: Body, offer: Offer) -> Body:
         return {**body, "model": self._ids.get(offer.model, offer.model)}
@@ -136,14 +188,13 @@ class OpenAICompatible(Provider):
         if body.get("max_tokens") is not None:
             sent["n_predict"] = body["max_tokens"]
         if sent.get("stop") is not None:
-            sent["stop"] = _stops(body)
+            sent["stop"] = stops(body)
 
         def translate(data: bytes) -> bytes:
             return _as_completion(data, offer.model, self.label)
 
-        url = f"{self.base_url.removesuffix('/v1')}/infill"
         translator = functools.partial(EachAlone, self.label, translate)
-        return await self._answer(url, sent, caller, translate=translate, translator=translator)
+        return await self._answer(f"{self._root}/infill", sent, caller, translate=translate, translator=translator)
 
 
 def _as_completion(data: bytes, model: str, label: str) -> bytes:
@@ -174,30 +225,31 @@ def _choice(said: dict[str, Any], place: int) -> dict[str, Any]:
     return {"index": said.get("index", place), "text": said["content"], "logprobs": None, "finish_reason": finish}
 
 
-def _published_context(model: str) -> int | None:
-    """Return how many tokens a hosted model reads, where its list does not say. Source: the vendors' model pages."""
-    return next((length for pattern, length in _CONTEXTS if pattern.search(model.lower())), None)
-
-
 def _from_gateway(provider: str, model: str, known: dict[str, Any], reached: Locality) -> Offer:
     """Return the gateway's own description; what it does not say is taken for the careful case.
 
     A gateway somewhere on the internet may call its models local: to us they are not.
     """
     said = known.get("capabilities")
+    locality = Locality.LOCAL if Locality.LOCAL == reached == known.get("locality") else Locality.CLOUD
     return Offer(
         provider=provider,
         model=model,
-        locality=Locality.LOCAL if Locality.LOCAL == reached == known.get("locality") else Locality.CLOUD,
+        locality=locality,
         capabilities=frozenset(Capability(c) for c in (said if isinstance(said, list) else []) if c in set(Capability)),
         label=str(known.get("label") or model),
         context_length=_whole(known.get("context_length")),
+        max_output_tokens=_whole(known.get("max_output_tokens")),
+        price=FREE if locality is Locality.LOCAL else _price(known.get("price")),
     )
 
 
-def _stops(body: Body) -> list[str]:
-    stop = body.get("stop")
-    return [stop] if isinstance(stop, str) else list(stop or [])
+def _price(said: Any) -> Price | None:
+    """Return a price as another aidp says it, None where it says none."""
+    try:
+        return msgspec.convert(said, Price)
+    except msgspec.ValidationError:
+        return None
 
 
 def _whole(value: Any) -> int | None:

@@ -1,80 +1,26 @@
 import { AidpError } from '../shared/request';
 import type { AidpServer } from '../shared/request';
 import { events } from '../shared/stream';
+import type {
+  ICallRecord,
+  ICompletion,
+  ICompletionRequest,
+  IDecision,
+  IFeedback,
+  IModes,
+  IOrigin,
+  IPreview,
+  IPreviewQuestion,
+  IProviders,
+  IPullStep,
+  IRouteQuestion,
+  IRuleChange,
+  IRules,
+  ITestResult,
+  IUsage
+} from './wire';
 
-/** Where a model runs: on this machine or in the cloud. */
-export type Locality = 'local' | 'cloud';
-
-/** How the router may choose. */
-export interface IMode {
-  readonly mode: string;
-  readonly label: string;
-  readonly description: string;
-}
-
-export interface IModes {
-  readonly mode: string;
-  readonly modes: readonly IMode[];
-}
-
-/** A model that the router weighed, with its reason in code and words. */
-export interface IOffer {
-  readonly route: string;
-  readonly label: string;
-  readonly locality: Locality;
-  readonly reason: string;
-  readonly message: string;
-}
-
-/** What the router would do with a task now; `route` is null when no model can be reached. */
-export interface IDecision {
-  readonly mode: string;
-  readonly route: string | null;
-  readonly label: string | null;
-  readonly locality: Locality | null;
-  readonly reason: string;
-  readonly message: string;
-  readonly loaded: boolean | null;
-  readonly next_step: string | null;
-  readonly offers: readonly IOffer[];
-  readonly refused: readonly IOffer[];
-}
-
-export type ProviderState =
-  'ready' | 'unreachable' | 'error' | 'unconfigured' | 'disabled';
-
-export interface IProvider {
-  readonly name: string;
-  readonly label: string;
-  readonly locality: Locality;
-  readonly state: ProviderState;
-  readonly message: string;
-  readonly next_step: string | null;
-  readonly models: readonly { readonly id: string }[];
-}
-
-export interface ICompletionRequest {
-  readonly prompt: string;
-  readonly suffix: string;
-  readonly max_tokens: number;
-  readonly temperature: number;
-  readonly stop?: readonly string[];
-}
-
-/** Which model answers, and why: known before the first word. */
-export interface IAnswered {
-  readonly route: string;
-  readonly reason: string;
-  readonly locality: Locality | null;
-  readonly attempts: number;
-}
-
-export interface ICompletion {
-  readonly by: IAnswered;
-  readonly text: AsyncGenerator<string, void, undefined>;
-}
-
-/** The router's HTTP interface, typed. */
+/** The router's HTTP interface, typed. Aborting a signal closes the connection, which also ends the work behind it. */
 export class AiApi {
   constructor(private _server: AidpServer) {}
 
@@ -83,39 +29,115 @@ export class AiApi {
   }
 
   setMode(mode: string): Promise<IModes> {
-    return this._server.json('ai/mode', {
-      method: 'PUT',
-      body: JSON.stringify({ mode })
-    });
+    return this._server.json('ai/mode', sent('PUT', { mode }));
   }
 
-  route(task: string): Promise<IDecision> {
+  route(question: IRouteQuestion, signal?: AbortSignal): Promise<IDecision> {
     return this._server.json('ai/route', {
-      method: 'POST',
-      body: JSON.stringify({ task })
+      ...sent('POST', question),
+      signal
     });
   }
 
   /** `probe` asks the providers again now, instead of answering from what is known. */
-  async providers(probe = false): Promise<readonly IProvider[]> {
-    const { providers } = await this._server.json<{ providers: IProvider[] }>(
-      probe ? 'ai/providers?refresh=1' : 'ai/providers'
-    );
-    return providers;
+  providers(probe = false): Promise<IProviders> {
+    return this._server.json(probe ? 'ai/providers?refresh=1' : 'ai/providers');
   }
 
-  /** Fill in the middle. Aborting closes the connection, which also stops the model. */
+  /** Ask a provider anew, with one tiny call. */
+  test(provider: string): Promise<ITestResult> {
+    const name = encodeURIComponent(provider);
+    return this._server.json(`ai/providers/${name}/test`, sent('POST', {}));
+  }
+
+  async setKey(provider: string, key: string): Promise<void> {
+    const name = encodeURIComponent(provider);
+    await this._server.open(`ai/keys/${name}`, sent('PUT', { key }));
+  }
+
+  async removeKey(provider: string): Promise<void> {
+    const name = encodeURIComponent(provider);
+    await this._server.open(`ai/keys/${name}`, { method: 'DELETE' });
+  }
+
+  /** Bring a model onto this machine. Ends when it is there. */
+  async *pull(
+    provider: string,
+    model: string,
+    signal: AbortSignal
+  ): AsyncGenerator<IPullStep, void, undefined> {
+    const response = await this._server.open('ai/pull', {
+      ...sent('POST', { provider, model }),
+      signal
+    });
+    yield* this._events<IPullStep>(response, signal);
+  }
+
+  usage(signal?: AbortSignal): Promise<IUsage> {
+    return this._server.json('ai/usage', { signal });
+  }
+
+  /** The last calls, newest first. */
+  async calls(
+    limit: number,
+    signal?: AbortSignal
+  ): Promise<readonly ICallRecord[]> {
+    const { calls } = await this._server.json<{ calls: ICallRecord[] }>(
+      `ai/calls?limit=${limit}`,
+      { signal }
+    );
+    return calls;
+  }
+
+  /** What would leave this machine if a text were sent now. Nothing is sent. */
+  preview(
+    { text, model, path, privacy }: IPreviewQuestion,
+    signal: AbortSignal
+  ): Promise<IPreview> {
+    const messages = [{ role: 'user', content: text }];
+    return this._server.json('ai/preview', {
+      ...sent(
+        'POST',
+        { model, messages },
+        {
+          'X-AIDP-Task': 'chat',
+          ...(privacy && { 'X-AIDP-Privacy': privacy })
+        },
+        path
+      ),
+      signal
+    });
+  }
+
+  rules(signal?: AbortSignal): Promise<IRules> {
+    return this._server.json('ai/rules', { signal });
+  }
+
+  setRules({ never_leave, privacy }: IRuleChange): Promise<IRules> {
+    return this._server.json('ai/rules', sent('PUT', { never_leave, privacy }));
+  }
+
+  /** Arrives also when the page is being left. */
+  async feedback(report: IFeedback): Promise<void> {
+    await this._server.open('ai/feedback', {
+      ...sent('POST', report),
+      keepalive: true
+    });
+  }
+
+  /** Fill in the middle. */
   async complete(
     request: ICompletionRequest,
+    { path, conversation }: IOrigin,
     signal: AbortSignal
   ): Promise<ICompletion> {
     const response = await this._server.open('ai/v1/completions', {
-      method: 'POST',
-      headers: {
-        'Content-Type': 'application/json',
-        'X-AIDP-Task': 'complete'
-      },
-      body: JSON.stringify({ model: 'auto', ...request, stream: true }),
+      ...sent(
+        'POST',
+        { model: 'auto', ...request, stream: true },
+        { 'X-AIDP-Task': 'complete', 'X-AIDP-Conversation': conversation },
+        path
+      ),
       signal
     });
     const { headers } = response;
@@ -136,22 +158,31 @@ export class AiApi {
     response: Response,
     signal: AbortSignal
   ): AsyncGenerator<string, void, undefined> {
+    type Event = { choices?: { text?: string }[] };
+    for await (const event of this._events<Event>(response, signal)) {
+      const text = event.choices?.[0]?.text;
+      if (text) {
+        yield text;
+      }
+    }
+  }
+
+  /** The events of a stream until the server says that it is done. */
+  private async *_events<T>(
+    response: Response,
+    signal: AbortSignal
+  ): AsyncGenerator<T, void, undefined> {
     try {
       for await (const data of events(response.body!)) {
         if (data === '[DONE]') {
           return;
         }
-        const event = JSON.parse(data) as {
-          choices?: { text?: string }[];
-        };
+        const event = JSON.parse(data) as T;
         const error = AidpError.fromBody(event);
         if (error) {
           throw error;
         }
-        const text = event.choices?.[0]?.text;
-        if (text) {
-          yield text;
-        }
+        yield event;
       }
     } catch (error) {
       signal.throwIfAborted();
@@ -160,4 +191,24 @@ export class AiApi {
     // The server always says when it is done: without that, something between broke off.
     throw this._server.lost();
   }
+}
+
+/** A request with a JSON body; `path` is the file that its text comes from. */
+function sent(
+  method: 'POST' | 'PUT',
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  path = ''
+): RequestInit {
+  return {
+    method,
+    headers: {
+      'Content-Type': 'application/json',
+      ...headers,
+      ...(path && {
+        'X-AIDP-Path': path.split('/').map(encodeURIComponent).join('/')
+      })
+    },
+    body: JSON.stringify(body)
+  };
 }

@@ -10,7 +10,9 @@ import { cellsAsContext } from './text';
  *
  * Gathered once per cell entered, not at each key: while one cell is written the ones before it rest.
  */
-export function createSurroundings(): (
+export function createSurroundings(
+  pathOf: (widget: unknown) => string
+): (
   context: Pick<ICompletionContext, 'widget'>,
   limit: number
 ) => ISurroundings {
@@ -18,8 +20,9 @@ export function createSurroundings(): (
   let enteredLimit = 0;
   let before = '';
   return ({ widget }, limit) => {
+    const path = pathOf(widget);
     if (!(widget instanceof NotebookPanel)) {
-      return { isCode: true, before: '' };
+      return { isCode: true, before: '', path };
     }
     const { activeCell, activeCellIndex, widgets } = widget.content;
     if (activeCell !== entered || limit !== enteredLimit) {
@@ -31,6 +34,6 @@ export function createSurroundings(): (
         .map(cell => cell.model.sharedModel.getSource());
       before = cellsAsContext(sources, limit);
     }
-    return { isCode: activeCell?.model.type === 'code', before };
+    return { isCode: activeCell?.model.type === 'code', before, path };
   };
 }

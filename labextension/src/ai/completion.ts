@@ -14,9 +14,11 @@ import type { LabIcon } from '@jupyterlab/ui-components';
 
 import { asAidpError } from '../shared/request';
 import type { AiApi } from './api';
+import type { Feedback } from './feedback';
 import type { IPlace } from './suggestion';
 import { Suggestion } from './suggestion';
 import type { IAiModel, ICall } from './tokens';
+import type { IOrigin } from './wire';
 
 /** What the user chose; schema/ai.json holds titles and defaults. */
 export interface ICompletionSettings {
@@ -36,11 +38,14 @@ export interface ISurroundings {
   readonly isCode: boolean;
   /** What comes before: the notebook's earlier cells. */
   readonly before: string;
+  /** The document's path below the server's root; empty where there is none. */
+  readonly path: string;
 }
 
 export interface IProviderOptions {
   readonly api: Pick<AiApi, 'complete'>;
   readonly model: Pick<IAiModel, 'track' | 'count' | 'reachable'>;
+  readonly feedback: Pick<Feedback, 'add'>;
   /** `limit`: how many characters of what comes before. */
   readonly surroundings: (context: Context, limit: number) => ISurroundings;
   readonly icon?: LabIcon;
@@ -93,7 +98,7 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     if (!editor || !this._settings) {
       return { items: [] };
     }
-    const { isCode, before } = this._options.surroundings(
+    const { isCode, before, path } = this._options.surroundings(
       context,
       this._settings.cellCharacters
     );
@@ -111,7 +116,8 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     }
 
     const suggestion =
-      this._remembered(place, asked) ?? this._request(place, asked);
+      this._remembered(place, asked) ??
+      this._request(place, asked, { path, conversation: editor.uuid });
     this._enter(suggestion, editor);
     const token = `${++this._tokens}`;
     const serving = (this._serving = { token, suggestion, place });
@@ -208,17 +214,21 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     );
   }
 
-  private _request(place: IPlace, asked: boolean): Suggestion {
+  private _request(place: IPlace, asked: boolean, origin: IOrigin): Suggestion {
     const { prefixCharacters, suffixCharacters, debounce } = this._settings!;
     const suggestion = new Suggestion(place, {
       prefix: prefixCharacters,
       suffix: suffixCharacters
     });
-    void this._run(suggestion, asked ? 0 : debounce);
+    void this._run(suggestion, origin, asked ? 0 : debounce);
     return suggestion;
   }
 
-  private async _run(suggestion: Suggestion, delay: number): Promise<void> {
+  private async _run(
+    suggestion: Suggestion,
+    origin: IOrigin,
+    delay: number
+  ): Promise<void> {
     const { api, model } = this._options;
     const { maxTokens, temperature, lines } = this._settings!;
     const { before, prefix, suffix } = suggestion.origin;
@@ -237,9 +247,11 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
           temperature,
           ...(single && { stop: ['\n'] })
         },
+        origin,
         signal
       );
       call.answeredBy(by);
+      suggestion.route = by.route;
       for await (const piece of text) {
         call.arrived();
         suggestion.append(piece);
@@ -363,6 +375,7 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     if (suggestion.isShown && !suggestion.outcome) {
       suggestion.outcome = outcome;
       this._options.model.count(outcome);
+      this._options.feedback.add(suggestion.route, 'complete', outcome);
     }
   }
 

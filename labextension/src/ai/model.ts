@@ -4,25 +4,40 @@ import { Signal } from '@lumino/signaling';
 
 import type { AidpError } from '../shared/request';
 import { asAidpError } from '../shared/request';
+import { Resource } from '../shared/resource';
+import type { AiApi } from './api';
+import type { AiState, IAiModel, ICall, ICounts } from './tokens';
 import type {
-  AiApi,
   IAnswered,
   IDecision,
   IMode,
   IModes,
-  IProvider
-} from './api';
-import type { AiState, IAiModel, ICall, ICounts } from './tokens';
+  IProvider,
+  IUsage
+} from './wire';
 
 /** How long the first word may take before the status says so. */
 const SLOW_MS = 1500;
 
 /** Holds what is known of the router, and tells when it changes. */
 export class AiModel implements IAiModel, IDisposable {
-  constructor(private _api: Omit<AiApi, 'complete'>) {}
+  constructor(
+    private _api: Pick<
+      AiApi,
+      'mode' | 'setMode' | 'route' | 'providers' | 'usage'
+    >
+  ) {
+    this.usage = new Resource(signal => _api.usage(signal));
+  }
+
+  readonly usage: Resource<IUsage>;
 
   get changed(): ISignal<this, void> {
     return this._changed;
+  }
+
+  get callEnded(): ISignal<this, void> {
+    return this._callEnded;
   }
 
   get state(): AiState {
@@ -73,19 +88,24 @@ export class AiModel implements IAiModel, IDisposable {
     return this._providers;
   }
 
+  get keysAllowed(): boolean {
+    return this._keysAllowed;
+  }
+
   get isDisposed(): boolean {
     return this._isDisposed;
   }
 
   dispose(): void {
     this._isDisposed = true;
+    this.usage.dispose();
     Signal.clearData(this);
   }
 
   async refresh(): Promise<void> {
     await this._ask('state', async () => {
       const modes = await this._api.mode();
-      const decision = await this._api.route('complete');
+      const decision = await this._api.route({ task: 'complete' });
       return () => {
         this._take(modes);
         this._decision = decision;
@@ -149,9 +169,13 @@ export class AiModel implements IAiModel, IDisposable {
         this._changed.emit();
       },
       arrived: hurry,
-      cancelled: hurry,
+      cancelled: () => {
+        hurry();
+        this._callEnded.emit();
+      },
       done: () => {
         hurry();
+        this._callEnded.emit();
         if (this._callError) {
           this._callError = null;
           this._changed.emit();
@@ -162,6 +186,7 @@ export class AiModel implements IAiModel, IDisposable {
       },
       failed: error => {
         hurry();
+        this._callEnded.emit();
         const repeated = error.code === this._callError?.code;
         // That no model can be reached is a state, not a mishap: `refresh` words it better.
         if (error.code !== 'no_model_available') {
@@ -182,9 +207,10 @@ export class AiModel implements IAiModel, IDisposable {
 
   private _loadProviders(probe: boolean): Promise<void> {
     return this._ask('providers', async () => {
-      const providers = await this._api.providers(probe);
+      const { providers, keys_allowed } = await this._api.providers(probe);
       return () => {
         this._providers = providers;
+        this._keysAllowed = keys_allowed;
       };
     });
   }
@@ -218,11 +244,13 @@ export class AiModel implements IAiModel, IDisposable {
     }
   }
 
+  private _callEnded = new Signal<this, void>(this);
   private _callError: AidpError | null = null;
   private _changed = new Signal<this, void>(this);
   private _counts: ICounts = { shown: 0, accepted: 0, rejected: 0 };
   private _decision: IDecision | null = null;
   private _isDisposed = false;
+  private _keysAllowed = false;
   private _lastAnswer: IAnswered | null = null;
   private _mode = 'hybrid';
   private _modes: readonly IMode[] = [];

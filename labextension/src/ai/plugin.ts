@@ -11,19 +11,19 @@ import { CommandRegistry } from '@lumino/commands';
 import { Poll } from '@lumino/polling';
 
 import { aidpIcon } from '../shared/icons';
-import { AidpServer } from '../shared/request';
-import { AiApi } from './api';
 import { createSurroundings } from './cells';
 import type { ICompletionSettings } from './completion';
 import { AidpInlineProvider } from './completion';
+import { documentPath } from './excerpt';
+import { Feedback } from './feedback';
 import { AiModel } from './model';
+import { panel } from './panel/plugin';
+import { DOMAIN, NO_ARGUMENTS, createApi, createFormat } from './services';
 import { AiStatus } from './status';
 import { CommandIDs, IAiModel } from './tokens';
 import { sentence } from './wording';
 
-const DOMAIN = 'aidp_ext';
 const MODES = ['hybrid', 'local', 'offline', 'cloud'];
-const NO_ARGUMENTS = { args: { type: 'object', properties: {} } } as const;
 
 /** How often to look whether all is as before, and how often while nothing answers. */
 const CALM_MS = 60_000;
@@ -38,7 +38,7 @@ const model: JupyterFrontEndPlugin<IAiModel> = {
   provides: IAiModel,
   optional: [ITranslator],
   activate: (app: JupyterFrontEnd, translator: ITranslator | null) => {
-    const model = new AiModel(api(app, translator));
+    const model = new AiModel(createApi(app, translator));
     const poll = new Poll({
       name: 'aidp-ext:ai-model',
       factory: () =>
@@ -88,13 +88,26 @@ const completion: JupyterFrontEndPlugin<void> = {
   ) => {
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const { contents } = app.serviceManager;
+    const api = createApi(app, translator);
+    const feedback = new Feedback(api);
     const provider = new AidpInlineProvider({
-      api: api(app, translator),
+      api,
       model,
-      surroundings: createSurroundings(),
+      feedback,
+      surroundings: createSurroundings(widget =>
+        documentPath(widget, contents)
+      ),
       icon: aidpIcon
     });
     manager.registerInlineProvider(provider);
+    // A hidden page may never be seen again.
+    document.addEventListener('visibilitychange', () => {
+      if (document.hidden) {
+        void feedback.send();
+      }
+    });
+    window.addEventListener('pagehide', () => void feedback.send());
     commands.commandExecuted.connect((_, { id }) => {
       if (id === 'inline-completer:accept') {
         provider.accepted();
@@ -219,7 +232,8 @@ const status: JupyterFrontEndPlugin<void> = {
     }
     const { commands } = app;
     const trans = (translator ?? nullTranslator).load(DOMAIN);
-    const item = new AiStatus({ model, commands, trans });
+    const format = createFormat(translator);
+    const item = new AiStatus({ model, commands, format, trans });
     statusBar.registerStatusItem(status.id, {
       item,
       align: 'left',
@@ -292,15 +306,11 @@ function runsShortcut(
   return false;
 }
 
-function api(app: JupyterFrontEnd, translator: ITranslator | null): AiApi {
-  const trans = (translator ?? nullTranslator).load(DOMAIN);
-  return new AiApi(new AidpServer(app.serviceManager.serverSettings, trans));
-}
-
 export const aiPlugins: JupyterFrontEndPlugin<unknown>[] = [
   model,
   completion,
   modes,
   status,
+  panel,
   notice
 ];

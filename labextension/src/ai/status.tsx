@@ -5,17 +5,21 @@ import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import * as React from 'react';
 
+import type { Format } from '../shared/format';
+import { useSignals } from '../shared/hooks';
 import type { PanelState } from '../shared/panel';
 import { Button, Panel } from '../shared/panel';
-import type { IProvider } from './api';
+import { Prose } from '../shared/prose';
+import { Mark } from './mark';
 import type { IAiModel } from './tokens';
 import { CommandIDs } from './tokens';
-import type { IStatus } from './wording';
+import type { IProvider } from './wire';
 import { place, providerState, sentence, status } from './wording';
 
 interface IProps {
   readonly model: IAiModel;
   readonly commands: CommandRegistry;
+  readonly format: Format;
   readonly trans: TranslationBundle;
 }
 
@@ -50,6 +54,7 @@ export class AiStatus extends ReactWidget {
     });
     this.update();
     void this._props.model.loadProviders();
+    void this._props.model.usage.load();
   }
 
   override dispose(): void {
@@ -85,30 +90,6 @@ export class AiStatus extends ReactWidget {
   }
 
   private _popup: Popup | null = null;
-}
-
-/** Drawn, because few fonts have the second one. */
-function Mark(props: { readonly of: IStatus['symbol'] }): React.ReactElement {
-  return (
-    <svg
-      className="jp-AidpStatus-symbol"
-      viewBox="0 0 10 10"
-      width="10"
-      height="10"
-      aria-hidden
-    >
-      {props.of === '◆' ? (
-        <path d="M5 0l4 5-4 5-4-5z" fill="currentColor" />
-      ) : (
-        <path
-          d="M1.8 1.8l6.4 6.4M5 .7a4.3 4.3 0 1 0 0 8.6a4.3 4.3 0 1 0 0-8.6z"
-          fill="none"
-          stroke="currentColor"
-          strokeWidth="1.4"
-        />
-      )}
-    </svg>
-  );
 }
 
 class AiStatusPopup extends ReactWidget {
@@ -157,6 +138,7 @@ function Overview(
     <div className="jp-AidpStatus-overview">
       <Panel state={frame} trans={trans}>
         <Now {...props} />
+        <More {...props} />
         <fieldset>
           <legend>{trans.__('Mode')}</legend>
           {model.modes.map(({ mode, label, description }) => (
@@ -237,20 +219,6 @@ function Now({ model, trans }: IProps): React.ReactElement {
   );
 }
 
-/** A sentence of the server's, in which backticks mark what to type. */
-function Prose(props: {
-  readonly text: string | null | undefined;
-}): React.ReactElement {
-  const parts = (props.text ?? '').split('`');
-  return (
-    <>
-      {parts.map((part, index) =>
-        index % 2 ? <code key={index}>{part}</code> : part
-      )}
-    </>
-  );
-}
-
 function Providers({ model, trans }: IProps): React.ReactElement {
   const { providers } = model;
   const [isChecking, setChecking] = React.useState(false);
@@ -294,6 +262,24 @@ function Providers({ model, trans }: IProps): React.ReactElement {
           </details>
         )}
       </Panel>
+    </section>
+  );
+}
+
+/** What today cost, and the way to all the rest. */
+function More({ model, commands, format, trans }: IProps): React.ReactElement {
+  useSignals(model.usage.changed);
+  const { value } = model.usage;
+  return (
+    <section className="jp-AidpStatus-more">
+      <span data-aidp="cost">
+        {value && trans.__('Today %1', format.money(value.today.cost_usd))}
+      </span>
+      {commands.hasCommand(CommandIDs.openPanel) && (
+        <Button onClick={() => void commands.execute(CommandIDs.openPanel)}>
+          {trans.__('Open AI panel')}
+        </Button>
+      )}
     </section>
   );
 }

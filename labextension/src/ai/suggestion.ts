@@ -30,6 +30,8 @@ export class Suggestion {
   readonly origin: IPlace;
   /** Ends the request and with it the model's work. */
   readonly abort = new AbortController();
+  /** Which model made it; empty until one answers. */
+  route = '';
   /** How far the cursor came along it. */
   reached: number;
   /** Whether the user saw it, and what became of it then. */

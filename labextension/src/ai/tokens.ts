@@ -2,7 +2,8 @@ import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
 
 import type { AidpError } from '../shared/request';
-import type { IAnswered, IDecision, IMode, IProvider } from './api';
+import type { IResource } from '../shared/resource';
+import type { IAnswered, IDecision, IMode, IProvider, IUsage } from './wire';
 
 /**
  * The one word for how AI is doing: a local or a cloud model answers, none can be reached, the last call failed,
@@ -32,6 +33,8 @@ export interface ICall {
 export interface IAiModel {
   /** Something below changed. */
   readonly changed: ISignal<IAiModel, void>;
+  /** A call to a model that was reported with `track` is over. */
+  readonly callEnded: ISignal<IAiModel, void>;
   readonly state: AiState;
   /** False until the server was asked for the first time. */
   readonly known: boolean;
@@ -48,6 +51,10 @@ export interface IAiModel {
   readonly counts: ICounts;
   /** Null until asked for with `loadProviders` or `check`. */
   readonly providers: readonly IProvider[] | null;
+  /** Whether the user may have keys of their own. */
+  readonly keysAllowed: boolean;
+  /** What was spent; it is known once someone has asked with `load`. */
+  readonly usage: IResource<IUsage>;
 
   /** Ask for the mode and the route. Never rejects: a failure becomes `error`. */
   refresh(): Promise<void>;
@@ -68,6 +75,9 @@ export const IAiModel = new Token<IAiModel>(
 export const CommandIDs = {
   setMode: 'aidp:set-mode',
   openStatus: 'aidp:open-ai-status',
+  openPanel: 'aidp:open-ai-panel',
+  openSettings: 'aidp:open-ai-settings',
+  checkProviders: 'aidp:check-ai-providers',
   toggleCompletion: 'aidp:toggle-inline-completion',
   acceptWord: 'aidp:accept-word',
   dismiss: 'aidp:dismiss-suggestion'

@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { IProvider } from './api';
 import type { AiState, IAiModel } from './tokens';
+import type { KeySource, Privacy, ProviderState } from './wire';
 
 /** The status in words: `text` for one line, `title` for all there is to say. */
 export interface IStatus {
@@ -99,7 +99,10 @@ function line(model: Known, trans: TranslationBundle): string {
 
 /** How a provider is doing, in a word or two. */
 export function providerState(
-  { state, models }: Pick<IProvider, 'state' | 'models'>,
+  {
+    state,
+    models
+  }: { readonly state: ProviderState; readonly models: readonly unknown[] },
   trans: TranslationBundle
 ): string {
   switch (state) {
@@ -113,5 +116,137 @@ export function providerState(
       return trans.__('off');
     case 'error':
       return trans.__('error');
+  }
+}
+
+/** What a call is for, in a word. */
+export function taskName(task: string, trans: TranslationBundle): string {
+  switch (task) {
+    case 'chat':
+      return trans.__('chat');
+    case 'complete':
+      return trans.__('complete');
+    case 'explain':
+      return trans.__('explain');
+    case 'fix':
+      return trans.__('fix');
+    case 'tests':
+      return trans.__('tests');
+    case 'docs':
+      return trans.__('docs');
+    case 'refactor':
+      return trans.__('refactor');
+    case 'review':
+      return trans.__('review');
+    case 'commit-message':
+      return trans.__('commit message');
+    case 'agent':
+      return trans.__('agent');
+    case 'embed':
+      return trans.__('embed');
+    default:
+      return task;
+  }
+}
+
+/** What became of a call; empty where there is nothing to say. */
+export function outcomeName(outcome: string, trans: TranslationBundle): string {
+  switch (outcome) {
+    case 'ok':
+      return '';
+    case 'running':
+      return trans.__('running…');
+    case 'cancelled':
+      return trans.__('cancelled');
+    case 'superseded':
+      return trans.__('replaced by a newer one');
+    case 'budget_exhausted':
+      return trans.__('budget used up');
+    case 'rate_limited':
+      return trans.__('too many requests');
+    case 'policy_refused':
+      return trans.__('not allowed');
+    case 'no_model_available':
+      return trans.__('no model');
+    case 'context_length_exceeded':
+      return trans.__('too long');
+    case 'upstream_unreachable':
+      return trans.__('not reachable');
+    case 'upstream_timeout':
+      return trans.__('took too long');
+    case 'upstream_incomplete':
+    case 'lost':
+      return trans.__('broke off');
+    case 'upstream_rejected':
+      return trans.__('refused by the provider');
+    case 'upstream_error':
+    case 'upstream_invalid_response':
+    case 'internal':
+      return trans.__('failed');
+    default:
+      return outcome.replaceAll('_', ' ');
+  }
+}
+
+/** Whether a call went wrong: neither under way, nor answered, nor no longer wanted. */
+export function isFailure(outcome: string): boolean {
+  return !['ok', 'running', 'cancelled', 'superseded'].includes(outcome);
+}
+
+/** How far a text may travel. */
+export function privacyName(
+  privacy: Privacy,
+  trans: TranslationBundle
+): string {
+  switch (privacy) {
+    case 'local':
+      return trans.__('Local models only');
+    case 'redact':
+      return trans.__('Secrets replaced before it leaves');
+    case 'cloud':
+      return trans.__('May leave as it is');
+  }
+}
+
+export function keySourceName(
+  source: KeySource,
+  trans: TranslationBundle
+): string {
+  switch (source) {
+    case 'environment':
+      return trans.__('Key from the environment');
+    case 'keyring':
+      return trans.__('Key in the keyring');
+    case 'file':
+      return trans.__('Key in an encrypted file');
+    case 'none':
+      return trans.__('No key yet');
+    case 'not_needed':
+      return trans.__('Needs no key');
+  }
+}
+
+/** What a model can do, in a word; empty for what needs no mention. */
+export function capabilityName(
+  capability: string,
+  trans: TranslationBundle
+): string {
+  switch (capability) {
+    case 'chat':
+      return trans.__('chat');
+    case 'complete':
+      return trans.__('complete');
+    case 'fim':
+      return trans.__('fill in');
+    case 'tools':
+      return trans.__('tools');
+    case 'vision':
+      return trans.__('images');
+    case 'json':
+      return trans.__('JSON');
+    case 'embed':
+      return trans.__('embed');
+    default:
+      return capability;
   }
 }

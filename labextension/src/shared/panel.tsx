@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { Prose } from './prose';
 import type { AidpError } from './request';
 
 /** The states of everything that aidp shows. */
@@ -54,15 +55,33 @@ export function Panel(props: {
 }
 
 /** A button of Lab's density. */
-export function Button(
-  props: React.ButtonHTMLAttributes<HTMLButtonElement>
-): React.ReactElement {
+export const Button = React.forwardRef<
+  HTMLButtonElement,
+  React.ButtonHTMLAttributes<HTMLButtonElement>
+>((props, ref) => (
+  <button
+    type="button"
+    {...props}
+    ref={ref}
+    className={`jp-AidpButton ${props.className ?? ''}`}
+  />
+));
+
+/** What went wrong with one thing, beside it: what happened, and what to do. */
+export function Problem(props: {
+  readonly message: string;
+  readonly nextStep?: string | null;
+  /** A button that mends it. */
+  readonly action?: { readonly label: string; readonly run: () => void };
+}): React.ReactElement {
+  const { message, nextStep, action } = props;
   return (
-    <button
-      type="button"
-      {...props}
-      className={`jp-AidpButton ${props.className ?? ''}`}
-    />
+    <div className="jp-AidpProblem" role="alert">
+      <p>
+        <Prose text={message} /> <Prose text={nextStep} />
+      </p>
+      {action && <Button onClick={action.run}>{action.label}</Button>}
+    </div>
   );
 }
 
@@ -75,8 +94,14 @@ function Failure(props: {
   const details = { code: error.code, status: error.status, ...error.details };
   return (
     <div className="jp-AidpPanel-message" role="alert">
-      <p>{error.message}</p>
-      {error.nextStep && <p>{error.nextStep}</p>}
+      <p>
+        <Prose text={error.message} />
+      </p>
+      {error.nextStep && (
+        <p>
+          <Prose text={error.nextStep} />
+        </p>
+      )}
       {retry && <Button onClick={retry}>{trans.__('Try again')}</Button>}
       <details>
         <summary>{trans.__('Details')}</summary>

@@ -1,0 +1,581 @@
+"""One call, from the request to its record: decide, redact, reserve, queue, call, retry, fall back, settle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from aidp_ext.ai.budgets import BudgetRules, Limit, limits_for, tightest, worst_case_usd
+from aidp_ext.ai.calls import Reservation
+from aidp_ext.ai.catalog import Catalog
+from aidp_ext.ai.config import AiConfig
+from aidp_ext.ai.health import Health
+from aidp_ext.ai.ledger import Ledger
+from aidp_ext.ai.models import (
+    FREE,
+    NO_USAGE,
+    Answer,
+    Budget,
+    Caller,
+    Choice,
+    Decision,
+    Dialect,
+    Events,
+    Locality,
+    Mode,
+    Offer,
+    Policy,
+    Price,
+    Privacy,
+    RouteRequest,
+    Task,
+    Usage,
+)
+from aidp_ext.ai.policy import AUTO, AUTO_CLOUD, AUTO_LOCAL, REASONS, decide
+from aidp_ext.ai.prices import Prices
+from aidp_ext.ai.providers.base import Body, Provider
+from aidp_ext.ai.providers.messages import to_chat
+from aidp_ext.ai.records import Records, as_row
+from aidp_ext.ai.redact import Redacted, Redactor
+from aidp_ext.ai.refusals import explain_none
+from aidp_ext.ai.rules import Rules, Verdict
+from aidp_ext.ai.slots import Slots
+from aidp_ext.core.errors import (
+    AidpError,
+    BudgetExhausted,
+    InvalidRequest,
+    PolicyRefused,
+    StorageError,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamUnreachable,
+)
+
+log = logging.getLogger("aidp")
+
+Method = Callable[[Offer, Body, Caller], Awaitable[Answer]]
+_METHODS: dict[Dialect, Callable[[Provider], Method]] = {
+    Dialect.CHAT: lambda provider: provider.chat,
+    Dialect.COMPLETIONS: lambda provider: provider.complete,
+    Dialect.EMBEDDINGS: lambda provider: provider.embed,
+    Dialect.MESSAGES: lambda provider: provider.messages,
+}
+_AUTOMATIC = frozenset({AUTO, AUTO_LOCAL, AUTO_CLOUD})
+_CONVERSATIONS = 4096  # that are remembered
+_SHORTEST_ANSWER = 256  # tokens: what money is left for less is not worth a call
+_BUSY = frozenset({429, 503, 529})  # the server says that it has not worked on the request
+_COUNT_FROM = 0.4  # of a context: below, an estimate is good enough
+_BYTES_PER_TOKEN = 4
+_GATEWAY_DECIDED = "X-AIDP-Privacy"
+
+
+@dataclass
+class Ongoing:
+    """A call under way, and in the end what is recorded of it."""
+
+    dialect: Dialect
+    request: RouteRequest
+    body: Body
+    caller: Caller
+    verdict: Verdict
+    size: int  # bytes of the request
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=time.monotonic)
+    choice: Choice | None = None
+    attempts: int = 0
+    attempt_started: float = 0.0
+    redacted: Redacted | None = None
+    notes: list[str] = field(default_factory=list)
+    sent_bytes: int = 0  # that left this machine
+    first_ms: float | None = None
+    usage: Usage = NO_USAGE
+    cost_usd: float = 0.0
+    saved_usd: float = 0.0
+    outcome: str = "running"
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the request came in."""
+        return (time.monotonic() - self.started) * 1000
+
+    @property
+    def attempt_ms(self) -> float:
+        """Milliseconds since the model at hand was asked."""
+        return (time.monotonic() - self.attempt_started) * 1000
+
+    @property
+    def redactions(self) -> dict[str, int]:
+        """How many values of each kind were replaced in what left."""
+        counts: dict[str, int] = {}
+        if self.sent_bytes and self.redacted is not None:
+            for finding in self.redacted.findings:
+                counts[finding.kind] = counts.get(finding.kind, 0) + finding.count
+        return counts
+
+
+class _Abroad:
+    """A call to the cloud that has not answered yet; going offline ends it."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self.is_cut = False
+
+    def cut(self) -> None:
+        assert self._task is not None
+        self.is_cut = True
+        self._task.cancel()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a dispatcher works with."""
+
+    config: AiConfig
+    catalog: Catalog
+    health: Health
+    ledger: Ledger
+    prices: Prices
+    redactor: Redactor
+    rules: Rules
+    records: Records
+
+
+class Dispatcher:
+    """Sends requests to the models that the policy chooses."""
+
+    def __init__(self, parts: Parts, mode: Mode) -> None:
+        self.parts = parts
+        self.mode = mode
+        self.ongoing: dict[str, Ongoing] = {}
+        self.loading: dict[str, datetime] = {}  # routes of models that are being loaded, since when
+        self.slots: dict[str, Slots] = {}
+        self._abroad: set[_Abroad] = set()
+        self._streams: set[Events] = set()  # from the cloud, under way
+        self._settled_on: OrderedDict[str, str] = OrderedDict()  # conversation → route
+        self._policies: dict[tuple[Mode, tuple[str, ...]], Policy] = {}
+        self._budget_rules = budget_rules(parts.config)
+        reference = parts.config.reference_price
+        self._reference = Price(reference.get("input", 0.0), reference.get("output", 0.0))
+        self._scorer = parts.config.scorer_class()
+
+    def close_cloud(self) -> None:
+        """End every call to the cloud: those that wait for an answer and those that stream one."""
+        for call in list(self._abroad):
+            call.cut()
+        for events in list(self._streams):
+            events.abort()
+
+    def policy(self, caller: Caller) -> Policy:
+        """Return the rules for a caller."""
+        key = (self.mode, caller.teams)
+        if key not in self._policies:
+            self._policies[key] = self.parts.config.policy(*key)
+        return self._policies[key]
+
+    def limits(self, caller: Caller) -> tuple[Limit, ...]:
+        """Return the budgets that bind a caller."""
+        return limits_for(caller, self._budget_rules)
+
+    async def decide(self, request: RouteRequest, caller: Caller, *, retry: bool = False) -> Decision:
+        """Return the decision for a request; ``retry`` asks servers that were down again first."""
+        offers = await self.parts.catalog.offers(self.mode, retry=retry)
+        return decide(request, offers, self.policy(caller), await self.budget(caller), self.parts.health.conditions())
+
+    async def route(self, request: RouteRequest, caller: Caller) -> Decision:
+        """Return the decision, looking once more for servers that have just come up where there is no model."""
+        decision = await self.decide(request, caller)
+        return decision if decision.ranked else await self.decide(request, caller, retry=True)
+
+    async def refusal(self, request: RouteRequest, decision: Decision, caller: Caller) -> AidpError:
+        """Return the error that says why nothing is left of a decision."""
+        limits = self.limits(caller)
+        state = tightest(await self.parts.ledger.budgets(limits)) if limits else None
+        return explain_none(request, decision, self.policy(caller), self.parts.catalog.providers, state)
+
+    async def prepare(
+        self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int
+    ) -> tuple[Ongoing, Decision]:
+        """Judge a request's privacy and decide; nothing is sent. Returns the call and the decision."""
+        verdict = self.parts.rules.judge(request.privacy, request.paths)
+        call = Ongoing(dialect, request, body, caller, verdict, size)
+        if self.parts.config.detected == Privacy.LOCAL and verdict.privacy is Privacy.REDACT:
+            redacted = await self._redact(call)
+            if redacted.findings:
+                found = ", ".join(finding.label for finding in redacted.findings)
+                call.verdict = verdict = Verdict(Privacy.LOCAL, "detected", found)
+        privacy = forbidding(verdict)
+        call.request = replace(
+            request,
+            privacy=privacy,
+            conversation=None if request.conversation is None else f"{caller.name}\n{request.conversation}",
+            difficulty=self._scorer.score(request.task, body) if request.model == AUTO else None,
+        )
+        if call.request.conversation is not None and request.model in _AUTOMATIC:
+            settled_on = self._settled_on.get(call.request.conversation)
+            call.request = replace(call.request, settled_on=settled_on)
+        decision = await self.route(call.request, caller)
+        return call, await self._counted(call, decision)
+
+    async def answer(
+        self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int = 0
+    ) -> Answer:
+        """Answer a request. Raises NoModelAvailable, ModelNotFound, PolicyRefused, BudgetExhausted, UpstreamError …"""
+        call, decision = await self.prepare(dialect, request, body, caller, size)
+        self.ongoing[call.id] = call
+        try:
+            if not decision.ranked:
+                error = await self.refusal(call.request, decision, caller)
+                self.parts.records.refused(call, error)
+                raise error
+            return await self._first_that_answers(call, decision.ranked)
+        except asyncio.CancelledError:
+            self._finish(call, None, "cancelled")
+            raise
+        except AidpError as error:
+            self._finish(call, None, error.code)
+            raise
+        except BaseException:
+            self._finish(call, None, "internal")
+            raise
+
+    async def _first_that_answers(self, call: Ongoing, choices: tuple[Choice, ...]) -> Answer:
+        """Ask one model after the other; each is allowed still when its turn comes."""
+        remaining = list(choices)
+        retried = False
+        while True:
+            choice = remaining.pop(0)
+            try:
+                return await self._attempt(call, choice)
+            except BudgetExhausted as error:
+                failed: AidpError = error
+                call.notes.append("budget_exhausted")
+            except InvalidRequest as error:  # of an adapter: another server may be able to take it
+                failed = error
+            except UpstreamError as error:
+                failed = error
+                if isinstance(error, UpstreamRejected) and error.is_callers_fault:
+                    raise
+                if not retried and not remaining and (wait_s := self._may_retry(call, error)) is not None:
+                    retried = True
+                    await asyncio.sleep(wait_s)
+                    remaining.append(choice)
+            except (PolicyRefused, StorageError) as error:
+                # The mode closed the cloud while the call was out, or money cannot be written down.
+                failed = error
+            while remaining and not await self._is_still_allowed(remaining[0], call):
+                remaining.pop(0)
+            if not remaining:
+                if isinstance(failed, UpstreamUnreachable):
+                    failed.suggest(self.parts.catalog.providers[choice.offer.provider].next_step)
+                raise failed
+            log.info("%s failed (%s), trying %s", choice.offer.route, failed.code, remaining[0].offer.route)
+
+    def _may_retry(self, call: Ongoing, error: UpstreamError) -> float | None:
+        """Return the seconds after which the same server may be asked once more, None where that is not safe.
+
+        Safe is what the server has not worked on: no connection, or its word that it is busy. Nobody waits so long
+        for a completion.
+        """
+        longest_s: float = self.parts.config.max_retry_wait_s
+        if call.request.task is Task.COMPLETE or not longest_s:
+            return None
+        if isinstance(error, UpstreamRejected) and error.status in _BUSY and error.code == UpstreamRejected.code:
+            asked_s = error.retry_after_s or 0.0
+            if asked_s > longest_s:
+                return None
+            return max(asked_s, min(longest_s, random.uniform(0.2, 0.6)))  # noqa: S311 - jitter
+        return None
+
+    async def _is_still_allowed(self, choice: Choice, call: Ongoing) -> bool:
+        """Return whether the rules, the mode and the budget of this moment allow an offer."""
+        decision = decide(call.request, [choice.offer], self.policy(call.caller), await self.budget(call.caller))
+        return bool(decision.ranked)
+
+    async def rehearse(self, call: Ongoing, choice: Choice) -> None:
+        """Go the way of an attempt as far as its request; inside `core.http.rehearsal` that is never sent."""
+        body = await self._leaving(call, choice.offer)
+        if self.limits(call.caller) and call.request.output_tokens is None and call.dialect is not Dialect.EMBEDDINGS:
+            most = self._usual_output(choice.offer)
+            call.notes.append(f"max_tokens_set_to_{most}")
+            body = {**body, "max_tokens": most}
+        await _METHODS[call.dialect](self.parts.catalog.providers[choice.offer.provider])(
+            choice.offer, body, call.caller
+        )
+
+    async def _leaving(self, call: Ongoing, offer: Offer) -> Body:
+        """Return the body as this model may see it."""
+        if offer.locality is Locality.LOCAL or call.verdict.privacy is Privacy.CLOUD:
+            return call.body
+        return (await self._redact(call)).body
+
+    async def _attempt(self, call: Ongoing, choice: Choice) -> Answer:
+        """Ask one model. What was reserved or taken for it is given back where it fails."""
+        offer, provider = choice.offer, self.parts.catalog.providers[choice.offer.provider]
+        is_cloud = offer.locality is Locality.CLOUD
+        call.choice, call.attempt_started = choice, time.monotonic()
+        body = await self._leaving(call, offer)
+        price = self._price(offer, call, body)
+        reservation, body = await self._reserve(call, offer, provider, price, body)
+        release: Callable[[], None] | None = None
+        try:
+            if not is_cloud:
+                release = await self._slot(call, provider)
+            call.attempts += 1
+            self.parts.health.begin(offer.route)
+            if is_cloud:
+                call.sent_bytes = call.size
+                answer = await self._abroad_call(_METHODS[call.dialect](provider), offer, body, call)
+            else:
+                answer = await self._local_call(_METHODS[call.dialect](provider), offer, body, call)
+        except BaseException as error:
+            if release is not None:
+                release()
+            self.parts.ledger.give_back(reservation)
+            self._note_failure(call, choice, error)
+            raise
+        call.first_ms = call.attempt_ms
+        self.parts.health.succeeded(offer.route, call.first_ms)
+        if call.request.conversation is not None:
+            self._remember(call.request.conversation, offer.route)
+        return self._under_way(call, choice, answer, price, reservation, release)
+
+    async def _abroad_call(self, method: Method, offer: Offer, body: Body, call: Ongoing) -> Answer:
+        abroad = _Abroad()
+        self._abroad.add(abroad)
+        try:
+            return await method(offer, body, call.caller)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not abroad.is_cut or task is None or task.uncancel() > 0:
+                raise
+            reason = REASONS.get(f"mode_{self.mode}", "The mode has changed.")
+            raise PolicyRefused(reason, next_step="Ask again.") from None
+        finally:
+            self._abroad.discard(abroad)
+
+    async def _local_call(self, method: Method, offer: Offer, body: Body, call: Ongoing) -> Answer:
+        # A gateway further on decides again: it must not send elsewhere what was decided to stay.
+        caller = replace(call.caller, headers={**call.caller.headers, _GATEWAY_DECIDED: str(Privacy.LOCAL)})
+        if offer.loaded is not False:
+            return await method(offer, body, caller)
+        self.loading.setdefault(offer.route, datetime.now(UTC))
+        try:
+            return await method(offer, body, caller)
+        finally:
+            self.loading.pop(offer.route, None)
+            self.parts.catalog.doubt(offer.provider)  # it is in memory now
+
+    def _note_failure(self, call: Ongoing, choice: Choice, error: BaseException) -> None:
+        route, health = choice.offer.route, self.parts.health
+        outcome = error.code if isinstance(error, AidpError) else "cancelled"
+        if isinstance(error, UpstreamError) and not (isinstance(error, UpstreamRejected) and error.is_callers_fault):
+            health.failed(route, error.retry_after_s if isinstance(error, UpstreamRejected) else None)
+            self.parts.catalog.doubt(choice.offer.provider)
+        else:
+            health.gave_up(route)
+        self.parts.records.attempted(call, outcome)
+
+    def _under_way(
+        self,
+        call: Ongoing,
+        choice: Choice,
+        answer: Answer,
+        price: Price,
+        reservation: Reservation | None,
+        release: Callable[[], None] | None,
+    ) -> Answer:
+        """Return the answer with its route written on it; its end settles the money and writes the record."""
+        call.notes.extend(answer.notes)
+        restorer = None
+        if call.redacted is not None and choice.offer.locality is Locality.CLOUD:
+            restorer = call.redacted.restorer
+        said = replace(
+            answer,
+            notes=tuple(dict.fromkeys(call.notes)),
+            route=choice.offer.route,
+            locality=choice.offer.locality,
+            reason=choice.reason,
+            attempts=call.attempts,
+            call_id=call.id,
+            privacy=call.verdict.privacy,
+            redactions=sum(call.redactions.values()),
+        )
+        events = answer.events
+        if events is None:
+            document = answer.document or b""
+            self._account(call, price, answer.usage, len(document))
+            self.parts.records.content(call, document)
+            self._finish(call, reservation, "ok", release)
+            if restorer is not None:
+                said = replace(said, document=restorer.document(document))
+            return replace(said, cost_usd=call.cost_usd)
+
+        def ended(outcome: str) -> None:
+            self._streams.discard(events)
+            if outcome not in ("ok", "cancelled"):
+                self.parts.health.failed(choice.offer.route)
+                self.parts.catalog.doubt(choice.offer.provider)
+            self._account(call, price, events.usage, events.received)
+            self._finish(call, reservation, outcome, release)
+
+        events.on_end = ended
+        if choice.offer.locality is Locality.CLOUD:
+            self._streams.add(events)
+        shown = self.parts.records.content_of(call, events)
+        return replace(said, events=restorer.events(shown) if restorer is not None else shown)
+
+    def _account(self, call: Ongoing, price: Price, usage: Usage, received: int) -> None:
+        """Note what an answer used and cost; where the provider did not say, by the size of what went and came."""
+        if usage.prompt_tokens is None and not price.is_free:
+            call.notes.append("usage_estimated")
+            usage = Usage(max(call.request.prompt_tokens, 1), received // _BYTES_PER_TOKEN)
+        call.usage = usage
+        call.cost_usd = price.cost_usd(usage)
+        if call.choice is not None and call.choice.offer.locality is Locality.LOCAL:
+            call.saved_usd = self._reference.cost_usd(usage)
+
+    def _finish(
+        self, call: Ongoing, reservation: Reservation | None, outcome: str, release: Callable[[], None] | None = None
+    ) -> None:
+        """Write down how a call ended, once."""
+        if call.outcome != "running":
+            return
+        call.outcome = outcome
+        if release is not None:
+            release()
+        self.ongoing.pop(call.id, None)
+        self.parts.records.finished(call, reservation)
+
+    async def _redact(self, call: Ongoing) -> Redacted:
+        if call.redacted is None:
+            call.redacted = await self.parts.redactor.redact(call.body)
+        return call.redacted
+
+    def _price(self, offer: Offer, call: Ongoing, body: Body) -> Price:
+        if offer.locality is Locality.LOCAL:
+            return FREE
+        if self.parts.catalog.providers[offer.provider].keeps_accounts:
+            return offer.price or FREE  # to tell it; what it costs is reserved and settled there
+        return self.parts.prices.of(offer.provider, offer.model, prompt_tokens=call.request.prompt_tokens, body=body)
+
+    async def _reserve(
+        self, call: Ongoing, offer: Offer, provider: Provider, price: Price, body: Body
+    ) -> tuple[Reservation | None, Body]:
+        """Set the money aside that the call can cost at the most; return the reservation and the body to send.
+
+        Where a budget binds and the request does not limit its answer, a limit is set: the usual one, or what the
+        money left is enough for. Raises BudgetExhausted, and StorageError where it cannot be written down.
+        """
+        if price.is_free or provider.keeps_accounts:
+            return None, body
+        limits = self.limits(call.caller)
+        asked = call.request.output_tokens
+        most = asked or self._usual_output(offer)
+        if call.dialect is Dialect.EMBEDDINGS:
+            asked = most = 0
+        context = offer.context_length
+        ledger = self.parts.ledger
+        try:
+            usd = worst_case_usd(price, body, most, context_tokens=context)
+            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=as_row(call))
+        except BudgetExhausted:
+            if asked is not None or not price.output:
+                raise
+            state = tightest(await ledger.budgets(limits))
+            assert state is not None
+            prompt_usd = worst_case_usd(price, body, 0, context_tokens=context)
+            token_usd = worst_case_usd(price, body, 1, context_tokens=context) - prompt_usd
+            most = int((state.left_usd - prompt_usd) / token_usd) if token_usd else 0
+            if most < _SHORTEST_ANSWER:
+                raise
+            usd = worst_case_usd(price, body, most, context_tokens=context)
+            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=as_row(call))
+        if limits and asked is None:
+            call.notes.append(f"max_tokens_set_to_{most}")
+            body = {**body, "max_tokens": most}
+        return reservation, body
+
+    def _usual_output(self, offer: Offer) -> int:
+        return min(self.parts.config.default_output_tokens, offer.max_output_tokens or 1 << 30)
+
+    async def _slot(self, call: Ongoing, provider: Provider) -> Callable[[], None]:
+        slots = self.slots.setdefault(provider.name, Slots())
+        slots.limit = self.parts.config.local_concurrency or self.parts.catalog.slots_of(provider.name)
+        is_completion = call.request.task is Task.COMPLETE
+        key = call.request.conversation if is_completion else None
+        return await slots.acquire(is_urgent=is_completion, key=key)
+
+    async def _counted(self, call: Ongoing, decision: Decision) -> Decision:
+        """Decide again with the tokens counted by the model itself, where the estimate is near its context."""
+        request = call.request
+        near = [c for c in (*decision.ranked[:1], *decision.refused) if c.reason not in ("not_asked_for",)]
+        for choice in near:
+            offer = choice.offer
+            is_near = offer.context_length and (
+                _COUNT_FROM * offer.context_length < request.prompt_tokens < 4 * offer.context_length
+            )
+            if not is_near or offer.locality is Locality.CLOUD:
+                continue
+            if choice in decision.refused and choice.reason != "context_too_long":
+                continue
+            counted = await self._count(offer, call)
+            if counted is not None:
+                call.request = replace(request, prompt_tokens=counted, is_counted=True)
+                return await self.decide(call.request, call.caller)
+        return decision
+
+    async def _count(self, offer: Offer, call: Ongoing) -> int | None:
+        try:
+            body = to_chat(call.body)[0] if call.dialect is Dialect.MESSAGES else call.body
+            return await self.parts.catalog.providers[offer.provider].count(offer, body)
+        except AidpError as error:
+            log.debug("counting tokens failed: %s", error.code)
+            return None
+
+    async def budget(self, caller: Caller) -> Budget:
+        """Return the money as the policy sees it: the budget that is used up, or else the one with the least left."""
+        limits = self.limits(caller)
+        if not limits:
+            return Budget()
+        if any(limit.limit_usd == 0 for limit in limits):
+            return Budget(limit_usd=0.0)
+        try:
+            states = await self.parts.ledger.budgets(limits)
+        except AidpError:
+            return Budget()  # what costs something will be refused where it is to be reserved
+        state = next((s for s in states if s.state == "hard"), None) or tightest(states)
+        if state is None:
+            return Budget()
+        return Budget(state.limit.limit_usd, state.spent_usd, state.limit.soft_usd)
+
+    def _remember(self, conversation: str, route: str) -> None:
+        self._settled_on[conversation] = route
+        self._settled_on.move_to_end(conversation)
+        if len(self._settled_on) > _CONVERSATIONS:
+            self._settled_on.popitem(last=False)
+
+
+def forbidding(verdict: Verdict) -> Privacy | None:
+    """Return the class as the policy must heed it: redaction that nobody asked for forbids nothing."""
+    return None if verdict.reason == "default" and verdict.privacy is Privacy.REDACT else verdict.privacy
+
+
+def budget_rules(config: AiConfig) -> BudgetRules:
+    """Return the budgets of the settings."""
+    return BudgetRules(
+        deployment_monthly_usd=config.monthly_budget_usd,
+        deployment_daily_usd=config.daily_budget_usd,
+        user_monthly_usd=config.user_monthly_budget_usd,
+        user_daily_usd=config.user_daily_budget_usd,
+        team_monthly_usd=config.team_monthly_budgets_usd,
+        team_daily_usd=config.team_daily_budgets_usd,
+        soft_share=config.soft_budget_share,
+    )
