@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -50,9 +50,18 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="as JSON")
     doctor.set_defaults(run=_doctor)
 
-    audit = commands.add_parser("audit", help="check that the audit record is whole")
-    audit.add_argument("file", type=Path, nargs="?", help="the record (the one of your own server)")
-    audit.set_defaults(run=_audit)
+    audit = commands.add_parser("audit", help="check the audit record, or read the content that an admin had kept")
+    actions = audit.add_subparsers(required=True, metavar="action")
+    verify = actions.add_parser("verify", help="check that the record is whole")
+    verify.add_argument("file", type=Path, nargs="?", help="the record (the one of your own server)")
+    verify.set_defaults(run=_audit, action="run_verify")
+    new_key = actions.add_parser("new-key", help="make a pair of keys for keeping the content of calls")
+    new_key.add_argument("folder", type=Path, nargs="?", default=".", help="where to put them (here)")
+    new_key.set_defaults(run=_audit, action="run_new_key")
+    show = actions.add_parser("show", help="read the content of a call")
+    show.add_argument("file", type=Path, help="content/<call>.sealed in the server's state folder")
+    show.add_argument("--key", type=Path, required=True, help="the private key")
+    show.set_defaults(run=_audit, action="run_show")
     return parser
 
 
@@ -78,13 +87,10 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _audit(args: argparse.Namespace) -> int:
-    from jupyter_core.paths import jupyter_data_dir
+    from aidp_ext.commands import audit
 
-    from aidp_ext.core.audit import verify
-
-    path = args.file or Path(jupyter_data_dir()) / "aidp" / "audit.jsonl"
-    print(f"{verify(path)} records, unbroken: {path}")
-    return 0
+    run: Callable[[argparse.Namespace], int] = getattr(audit, args.action)
+    return run(args)
 
 
 if __name__ == "__main__":

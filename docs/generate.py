@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import json
@@ -322,12 +323,12 @@ def documented() -> list[Variable]:
 
 
 def variables() -> set[str]:
-    """The names of variables in the code: whole strings that look like one."""
+    """The names of variables in the code: whole strings that look like one, but for those of the providers' APIs."""
     return {
         node.value
         for folder in CODE
         for path in (REPO / folder).rglob("*.py")
-        if "node_modules" not in path.parts
+        if "node_modules" not in path.parts and "providers" not in path.parts
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value)
     }
@@ -354,15 +355,22 @@ def environment() -> str:
 def command() -> str:
     """The help of the command."""
     parser = cli._parser()
-    (commands,) = (action for action in parser._actions if hasattr(action, "choices") and action.choices)
     parts = [
         "# The `aidp` command",
         "What `make lab`, `make hub` and `make doctor` call. In a clone it is `.venv/bin/aidp`.",
     ]
     with patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}):
-        for name, one in [("aidp", parser), *((f"aidp {name}", one) for name, one in commands.choices.items())]:  # type: ignore[union-attr]
+        for name, one in _commands("aidp", parser):
             parts += [f"## {name}", f"```text\n{one.format_help().strip()}\n```"]
     return _page(parts)
+
+
+def _commands(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, one in action.choices.items():
+                yield from _commands(f"{name} {word}", one)
 
 
 def results() -> str:

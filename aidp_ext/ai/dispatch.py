@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from aidp_ext.ai.budgets import BudgetRules, Limit, limits_for, tightest, worst_case_usd
+from aidp_ext.ai.budgets import BudgetRules, Limit, limits_for, prompt_bound, tightest, worst_case_usd
 from aidp_ext.ai.calls import Reservation
 from aidp_ext.ai.catalog import Catalog
 from aidp_ext.ai.config import AiConfig
@@ -322,7 +322,7 @@ class Dispatcher:
         is_cloud = offer.locality is Locality.CLOUD
         call.choice, call.attempt_started = choice, time.monotonic()
         body = await self._leaving(call, offer)
-        price = self._price(offer, call, body)
+        price = self._price(offer, body)
         reservation, body = await self._reserve(call, offer, provider, price, body)
         release: Callable[[], None] | None = None
         try:
@@ -438,9 +438,11 @@ class Dispatcher:
             call.notes.append("usage_estimated")
             usage = Usage(max(call.request.prompt_tokens, 1), received // _BYTES_PER_TOKEN)
         call.usage = usage
-        call.cost_usd = price.cost_usd(usage)
-        if call.choice is not None and call.choice.offer.locality is Locality.LOCAL:
+        assert call.choice is not None
+        if call.choice.offer.locality is Locality.LOCAL:
             call.saved_usd = self._reference.cost_usd(usage)
+        elif not price.is_free:
+            call.cost_usd = self._price(call.choice.offer, call.body, usage.prompt_tokens).cost_usd(usage)
 
     def _finish(
         self, call: Ongoing, reservation: Reservation | None, outcome: str, release: Callable[[], None] | None = None
@@ -459,12 +461,14 @@ class Dispatcher:
             call.redacted = await self.parts.redactor.redact(call.body)
         return call.redacted
 
-    def _price(self, offer: Offer, call: Ongoing, body: Body) -> Price:
+    def _price(self, offer: Offer, body: Body, prompt_tokens: int | None = None) -> Price:
+        """Return the price for a prompt of so many tokens, or of as many as it can have: long ones may be dearer."""
         if offer.locality is Locality.LOCAL:
             return FREE
         if self.parts.catalog.providers[offer.provider].keeps_accounts:
             return offer.price or FREE  # to tell it; what it costs is reserved and settled there
-        return self.parts.prices.of(offer.provider, offer.model, prompt_tokens=call.request.prompt_tokens, body=body)
+        tokens = prompt_bound(body, offer.context_length) if prompt_tokens is None else prompt_tokens
+        return self.parts.prices.of(offer.provider, offer.model, prompt_tokens=tokens, body=body)
 
     async def _reserve(
         self, call: Ongoing, offer: Offer, provider: Provider, price: Price, body: Body

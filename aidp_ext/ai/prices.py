@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
-#: US dollars per 10⁶ tokens for a model of a provider that the list does not know: above every general-purpose model
+#: US dollars per 10⁶ tokens for a model, or a family of models, that the list does not know: above every general-purpose model
 #: that it holds from the large providers in 2026. Only versions sold for extra-long thinking cost more.
 UNKNOWN = Price(input=30.0, output=150.0, is_estimated=True)
 
@@ -68,7 +68,7 @@ class Prices:
         ``prompt_tokens``. Some cost more for what a request asks for, which is read from ``body``: another service
         tier, a quick mode, a cache that holds for an hour, or media (then the dearest kind of token counts for all).
         A model that the list does not hold gets the dearest price of its family (``gpt-…``, ``claude-…``) at that
-        provider, or UNKNOWN, and ``is_estimated`` says so. Reads the list first where `load` has not.
+        provider, else UNKNOWN, and ``is_estimated`` says so. Reads the list first where `load` has not.
         """
         asked = body or {}
         tier, speed = _word(asked.get("service_tier")), _word(asked.get("speed"))
@@ -124,7 +124,7 @@ class Prices:
             return UNKNOWN
         priced = [(one.id, tariff[-1][1]) for one in models if (tariff := _tariff(one, key)) and tariff[-1][1].output]
         family = model.lower().split("-")[0]
-        alike = [price for name, price in priced if name.split("-")[0] == family] or [price for _, price in priced]
+        alike = [price for name, price in priced if name.split("-")[0] == family]
         if not alike:
             return UNKNOWN
         return Price(
