@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import tomllib
 import urllib.request
@@ -12,11 +13,12 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import nbformat
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import Started, make_lab
-from tests.e2e.lab_page import STATUS, code_cell, ghost, open_example, shoot, wait_for_lab
+from tests.e2e.lab_page import STATUS, code_cell, ghost, open_example, run, shoot, wait_for_lab
 from tests.e2e.test_status import theme
 from tests.support.ollama_api import OllamaApi
 from tests.support.openai_api import KEY, OpenAIApi
@@ -60,8 +62,8 @@ class World:
         self.server = f"{url.scheme}://{url.netloc}"
         self.token = parse_qs(url.query)["token"][0]
 
-    def call(self) -> None:
-        """Ask for a completion, as another program on this machine would."""
+    def call(self) -> str:
+        """Ask for a completion, as another program on this machine would, and return the call's id."""
         body = json.dumps({"model": "auto:local", "prompt": "import", "max_tokens": 4}).encode()
         headers = {
             "Authorization": f"token {self.token}",
@@ -69,6 +71,21 @@ class World:
             "X-AIDP-Task": "complete",
         }
         request = urllib.request.Request(f"{self.server}/aidp/ai/v1/completions", body, headers)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return str(response.headers["X-AIDP-Call"])
+
+
+    def put(self, path: str, value: object) -> None:
+        """Put a JSON value to one of the server's endpoints."""
+        self._change("PUT", path, json.dumps(value).encode())
+
+    def delete(self, path: str) -> None:
+        """Delete what one of the server's endpoints keeps."""
+        self._change("DELETE", path, None)
+
+    def _change(self, method: str, path: str, body: bytes | None) -> None:
+        headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.server}/aidp/{path}", body, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as response:
             assert response.status == 200
 
@@ -136,7 +153,8 @@ def test_a_completion_appears_with_why_and_what_left(world: World, panel: Locato
     expect(call).to_contain_text("complete")
     expect(call).to_contain_text("local")
     call.locator("button[aria-expanded]").press("Enter")
-    expect(call.locator("dl")).to_contain_text("This kind of task goes to a local model first")
+    why = re.compile("This kind of task goes to a local model first|This model has answered the conversation so far")
+    expect(call.locator("dl")).to_contain_text(why)
     expect(call.locator("dl dt", has_text="Left this machine").locator("+ dd")).to_have_text("nothing")
     shoot(page, "panel-call")
     call.locator("button[aria-expanded]").press("Escape")
@@ -145,7 +163,6 @@ def test_a_completion_appears_with_why_and_what_left(world: World, panel: Locato
     sources = unfold(panel, "Where answers came from")
     expect(sources).to_contain_text("local 100%")
     # what became of the suggestion is told a few seconds later
-    panel.get_by_role("button", name="Check providers and read everything again").click()
     refresh = panel.get_by_role("button", name="Check providers and read everything again")
 
     def counted() -> bool:
@@ -158,21 +175,20 @@ def test_a_completion_appears_with_why_and_what_left(world: World, panel: Locato
 
 
 def test_new_calls_wait_above_a_marker_while_the_list_is_read(world: World, panel: Locator, page: Page) -> None:
-    world.call()
-    expect(calls(panel).first).to_be_visible()
-    read = calls(panel).first
+    key = world.call()
+    read = panel.locator(f"#jp-aidp-recent li[data-key='{key}']")
     read.hover()
-    key, place = read.get_attribute("data-key"), read.bounding_box()
+    place = read.bounding_box()
     world.call()
     world.call()
     marker = panel.get_by_role("button", name="2 new calls")
     marker.wait_for()
-    assert calls(panel).first.get_attribute("data-key") == key
+    expect(calls(panel).first).to_have_attribute("data-key", key)
     assert read.bounding_box() == place
     shoot(page, "panel-marker")
     page.mouse.move(900, 400)
     expect(marker).to_have_count(0)
-    expect(calls(panel).nth(2)).to_have_attribute("data-key", str(key))
+    expect(calls(panel).nth(2)).to_have_attribute("data-key", key)
 
 
 def test_the_mode_and_the_reasons_for_a_model(panel: Locator, page: Page) -> None:
@@ -252,6 +268,7 @@ def test_a_key_is_added_used_and_removed_and_never_shown(world: World, panel: Lo
     assert answer.locator("pre mark").count() > 0
     assert SECRET not in answer.inner_text()
     assert world.openai.bodies == [], "it is shown, not sent"
+    answer.scroll_into_view_if_needed()
     shoot(page, "panel-preview")
 
     preview.get_by_role("button", name="Use current cell").click()
@@ -263,6 +280,47 @@ def test_a_key_is_added_used_and_removed_and_never_shown(world: World, panel: Lo
     expect(dialog).to_contain_text("Remove the key of OpenAI?")
     dialog.get_by_role("button", name="Remove the key").click()
     expect(panel.get_by_role("button", name="Add a key for OpenAI")).to_be_visible()
+    assert errors_of_ours(page) == []
+
+
+ASKS = (
+    "%%ai --model openai/gpt-4o\nWhat is a puffin?",
+    "from openai import OpenAI\n\n"
+    "said = OpenAI().chat.completions.create(\n"
+    "    model='openai/gpt-4o', messages=[{'role': 'user', 'content': 'What is a puffin?'}]\n"
+    ")\n"
+    "print('It says:', said.choices[0].message.content)",
+)
+
+
+def test_what_cells_ask_shows_with_its_route_and_its_cost(world: World, page: Page) -> None:
+    """The magic and the usual package, with no arguments and no key in the kernel, through a provider that costs."""
+    world.put("ai/keys/openai", {"key": KEY})
+    cells = [nbformat.v4.new_code_cell(source) for source in ASKS]
+    spec = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), world.root / "ask.ipynb")
+    page.goto(f"{world.server}/lab/tree/ask.ipynb?reset&token={world.token}")
+    wait_for_lab(page)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.keyboard.press("Control+Shift+A")
+    panel = page.locator(".jp-AidpAI")
+    panel.wait_for()
+
+    run(page, 0)
+    under = code_cell(page, 0).locator(".jp-OutputArea-output").nth(1)
+    expect(under).to_contain_text(re.compile(r"gpt-4o · cloud · \$0\.\d+"))
+    expect(run(page, 1)).to_contain_text(re.compile(r"It says: \w+"))
+    expect(calls(panel).nth(1)).to_contain_text("gpt-4o", timeout=30_000)  # a kernel's calls are polled for
+    for place in (0, 1):
+        call = calls(panel).nth(place)
+        expect(call).to_contain_text("gpt-4o")
+        expect(call).to_contain_text("cloud")
+        expect(call).to_contain_text(re.compile(r"\$0\.\d+"))
+    calls(panel).first.locator("button[aria-expanded]").click()
+    expect(calls(panel).first.locator("dl")).to_contain_text("You asked for this model.")
+    expect(calls(panel).first.locator("dl")).to_contain_text("openai/gpt-4o")
+    shoot(page, "panel-cells")
+    world.delete("ai/keys/openai")
     assert errors_of_ours(page) == []
 
 

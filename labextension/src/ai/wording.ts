@@ -226,7 +226,7 @@ export function keySourceName(
   }
 }
 
-/** What a model can do, in a word; empty for what needs no mention. */
+/** What a model can do, in a word or two. */
 export function capabilityName(
   capability: string,
   trans: TranslationBundle

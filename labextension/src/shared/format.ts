@@ -16,16 +16,20 @@ export class Format {
     this._locale = Intl.NumberFormat.supportedLocalesOf(tag)[0] ?? 'en';
   }
 
-  /** US dollars: cents, or two digits more than zero where there are no cents yet. */
+  /** US dollars: whole ones, cents, or two digits more than zero where there are no cents yet. */
   money(usd: number): string {
-    const isSmall = usd !== 0 && Math.abs(usd) < 0.1;
+    const two = Number(usd.toPrecision(2));
+    const digits = two < 0.1 && two > 0 ? 1 - Math.floor(Math.log10(two)) : 2;
     return this._number(usd, {
       style: 'currency',
       currency: 'USD',
       currencyDisplay: 'narrowSymbol',
-      ...(isSmall
-        ? { minimumSignificantDigits: 2, maximumSignificantDigits: 2 }
-        : { minimumFractionDigits: Number.isInteger(usd) ? 0 : 2 })
+      minimumFractionDigits: Number.isInteger(usd)
+        ? 0
+        : two < 0.01
+          ? digits
+          : 2,
+      maximumFractionDigits: digits
     });
   }
 
@@ -131,14 +135,4 @@ export class Format {
   }
 
   private _locale: string;
-}
-
-/** The start and the end of a text that is too long: of a path both matter. */
-export function middle(text: string, limit: number): string {
-  if (text.length <= limit) {
-    return text;
-  }
-  const kept = limit - 1;
-  const start = Math.ceil(kept / 2);
-  return `${text.slice(0, start)}…${text.slice(text.length - (kept - start))}`;
 }

@@ -25,7 +25,11 @@ export function Section(props: {
             onClick={() => onToggle(!isOpen)}
           >
             <span className="jp-AidpCaret" aria-hidden />
-            <span className="jp-AidpSection-title" id={`${id}-title`}>
+            <span
+              className="jp-AidpSection-title"
+              id={`${id}-title`}
+              title={title}
+            >
               {title}
             </span>
             <span className="jp-AidpSection-summary">{summary}</span>

@@ -49,10 +49,8 @@ export class AiPanel extends ReactWidget {
 
   protected override onActivateRequest(message: Message): void {
     super.onActivateRequest(message);
-    const first = this.node.querySelector<HTMLElement>(
-      '.jp-AidpAI-overview select'
-    );
-    (first ?? this.node).focus();
+    this.node.focus();
+    focusFirst(this.node);
   }
 
   protected override render(): React.ReactElement {
@@ -69,18 +67,29 @@ export class AiPanel extends ReactWidget {
   }
 }
 
+/** Move the focus from the panel as such to its first choice, as soon as there is one. */
+function focusFirst(panel: HTMLElement): void {
+  if (document.activeElement === panel) {
+    panel.querySelector<HTMLElement>('.jp-AidpAI-overview select')?.focus();
+  }
+}
+
 function Content(): React.ReactElement {
   const { leave, model, trans } = usePanel();
   useSignals(model.changed);
   const [isRead, setRead] = React.useState(false);
   const { error, modes } = model;
+  const isKnown = modes.length > 0;
   // Without any answer of the server's each part would say the same.
   const state: PanelState =
-    error && (modes.length === 0 || error.code === 'not_found')
+    error && (!isKnown || error.code === 'not_found')
       ? { kind: 'error', error, retry: () => void model.check() }
       : { kind: 'full' };
+  const frame = React.useRef<HTMLDivElement>(null);
+  React.useEffect(() => focusFirst(frame.current!.parentElement!), [isKnown]);
   return (
     <div
+      ref={frame}
       className="jp-AidpAI-frame"
       onKeyDown={({ key }) => key === 'Escape' && leave()}
     >

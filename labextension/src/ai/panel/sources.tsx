@@ -69,7 +69,8 @@ function Sums({ usage }: { readonly usage: IUsage }): React.ReactElement {
   const groups = GROUPS.filter(
     one => (one !== 'user' && one !== 'team') || usage.by[one].length > 1
   );
-  const days = Math.round(
+  // The first day is there as a whole.
+  const days = Math.ceil(
     (Date.parse(usage.to) - Date.parse(usage.from)) / 86_400_000
   );
   const settled = total.accepted + total.rejected;
