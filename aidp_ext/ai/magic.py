@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import html
+import math
 import re
 import shlex
 import string
@@ -190,11 +191,17 @@ def code_of(text: str) -> str:
     return "\n".join(block.strip("\n") for block in blocks) if blocks else text.strip("\n")
 
 
+def _money(usd: float) -> str:
+    """Return an amount with two digits more than zero, as the AI panel shows it."""
+    places = max(2, 1 - math.floor(math.log10(usd))) if usd > 0 else 2
+    return f"${usd:.{places}f}"
+
+
 def footer(about: About, *more: str) -> str:
     """Return the line under an answer: who gave it, where, what it cost, why, and what was changed on the way."""
     parts = [about.route.partition("/")[2] or about.route, about.locality]
     if about.cost_usd:
-        parts.append(f"${about.cost_usd:.4f}" if about.cost_usd >= 0.0001 else "under $0.0001")
+        parts.append(_money(about.cost_usd))
     elif about.cost_usd is None and (tokens := about.usage.get("total_tokens")):
         parts.append(f"{tokens:,} tokens")
     parts.append(REASONS.get(about.reason, about.reason).rstrip("."))

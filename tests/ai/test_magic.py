@@ -126,7 +126,7 @@ def test_code_is_taken_from_its_fences(text: str, code: str) -> None:
             About("anthropic/claude-sonnet", "cloud", "cloud_first", cost_usd=0.0042),
             "claude-sonnet · cloud · $0.0042 · This kind of task goes to a strong cloud model first",
         ),
-        (About("openai/org/m", "cloud", "new_reason", cost_usd=0.00001), "org/m · cloud · under $0.0001 · new_reason"),
+        (About("openai/org/m", "cloud", "new_reason", cost_usd=0.00001), "org/m · cloud · $0.000010 · new_reason"),
         (About("local/tiny", "local", "asked_for", cost_usd=0.0), "tiny · local · You asked for this model"),
         (
             About("openai/m", "cloud", "asked_for", ("seed",), 2, usage={"total_tokens": 1234}, finish_reason="length"),
