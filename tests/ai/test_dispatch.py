@@ -154,7 +154,7 @@ async def test_a_teams_lists_bind_every_name_and_every_dialect(make: Make, upstr
             with pytest.raises(PolicyRefused):
                 body = {"model": name, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
                 await service.answer(dialect, RouteRequest(model=name), body, BEN)
-    assert (await ask(service, caller=BEN)).route == "ollama/llama3.2:3b"
+    assert (await ask(service, caller=BEN, privacy=Privacy.LOCAL)).route == "ollama/llama3.2:3b"
     offered = {offer.route for offer in await service.models(BEN)}
     assert offered and not any("coder" in route or route.startswith("openai/") for route in offered)
 
