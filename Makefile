@@ -34,7 +34,7 @@ hub: $(DONE)/hub ## JupyterHub for a team, on port 8000
 doctor: $(DONE)/hub ## what is here, what is missing, and the next step
 	@$(AIDP) doctor
 
-test: $(DONE)/test $(DONE)/hub $(DONE)/browser ## all tests, in a real browser too
+test: $(DONE)/test $(DONE)/hub $(DONE)/browser $(DONE)/litellm $(DONE)/openai-tests ## all tests, in a real browser too
 	@cd labextension && npm run --silent test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
@@ -130,6 +130,22 @@ $(DONE)/build: | $(BIN)/python
 
 $(DONE)/browser: $(DONE)/test
 	@$(BIN)/python tests/support/browser.py
+	@touch $@
+
+# LiteLLM asks aidp as a client does. It wants an older openai than the rest, so it lives apart (about 340 MB);
+# with tools it wants mcp, which it does not install by itself.
+$(DONE)/litellm: | $(BIN)/python
+	@echo "Setting up: LiteLLM, as a client for the tests …"
+	@$(BIN)/python -m venv --clear $(VENV)/litellm
+	@$(VENV)/litellm/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary litellm==1.106.2 mcp
+	@touch $@
+
+# The openai SDK's own tests are in its source distribution only; of the same version as the SDK.
+$(DONE)/openai-tests: $(DONE)/test
+	@rm -rf $(VENV)/openai-tests && mkdir -p $(VENV)/openai-tests
+	@$(BIN)/python -m pip --disable-pip-version-check download -qq --no-deps --no-binary openai \
+	  --constraint constraints.txt --dest $(VENV)/openai-tests openai
+	@tar -xzf $(VENV)/openai-tests/openai-*.tar.gz -C $(VENV)/openai-tests --strip-components=1
 	@touch $@
 
 comma := ,

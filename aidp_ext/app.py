@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any
+from typing import Any, TypedDict
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.auth.decorator import authorized, ws_authenticated
@@ -28,6 +29,7 @@ from aidp_ext.ai.routes import ROUTES as AI_ROUTES
 from aidp_ext.ai.routes import USER_ROUTES as AI_USER_ROUTES
 from aidp_ext.ai.service import AiService
 from aidp_ext.core.errors import Forbidden, Unauthenticated
+from aidp_ext.core.openapi import PATTERN, OpenApi
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
 from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
 
@@ -42,13 +44,30 @@ def _owner_name() -> str:
 OWNER = _owner_name()
 
 
+class HealthSaid(TypedDict):
+    """That it is there."""
+
+    status: str
+    version: str
+
+
 class Health(Api):
     """``health``: whether the extension is there, and which version."""
 
-    @endpoint("read")
+    @endpoint("read", gives=HealthSaid)
     async def get(self) -> None:
         """Return the version."""
         self.reply({"status": "ok", "version": __version__})
+
+
+#: What is served below ``aidp/``.
+ROUTES: tuple[Route, ...] = (
+    ("health", Health),
+    (PATTERN, OpenApi),
+    *AI_ROUTES,
+    *AI_USER_ROUTES,
+    (r".*", UnknownEndpoint),
+)
 
 
 class _Owner:
@@ -82,6 +101,14 @@ class _Identified:
     def who(self) -> str:
         """The caller's name for the audit record: one person's server knows only its owner."""
         return OWNER if self._has_one_user(super().identity_provider) else str(self.current_user.username)  # type: ignore[misc]
+
+    def teams(self) -> tuple[str, ...]:
+        """No teams: this is one person's server."""
+        return ()
+
+    def sees_everybody(self) -> bool:
+        """Yes: there are no others."""
+        return True
 
     @property
     def identity_provider(self) -> Any:
@@ -208,19 +235,21 @@ class AidpApp(ExtensionApp):
         workspace = Path(self.serverapp.root_dir).absolute() if self.serverapp.root_dir else None
         self.ai = AiService(AiConfig(parent=self), Path(self.state_dir), workspace=workspace)
         self.settings["aidp_ai"] = self.ai
+        self.settings["aidp_routes"] = ROUTES
         self.settings["aidp_kernel_token"] = token_urlsafe(32) if self.govern_kernels else ""
 
     def initialize_handlers(self) -> None:
         """Bind the routes of every slice."""
-        routes: list[Route] = [("health", Health), *AI_ROUTES, *AI_USER_ROUTES, (r".*", UnknownEndpoint)]
         self.handlers.extend(
-            (rf"/aidp/{pattern}", handler) for pattern, handler in bind(routes, HttpBase, WsBase, guard)
+            (rf"/aidp/{pattern}", handler) for pattern, handler in bind(ROUTES, HttpBase, WsBase, guard)
         )
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         logging.getLogger("aidp").parent = self.log
         self._start_kernels(serverapp)  # before anything is awaited: no kernel may come first
         await self.ai.start()
+        # What is loaded by then stays, and a collector that looks through it costs a twentieth of each request.
+        self.ai.after_first_look(gc.freeze)
 
     def _start_kernels(self, serverapp: Any) -> None:
         if self.govern_kernels:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from bench import bundle, figures, ledger, redaction, router, startup
+from bench import bundle, deciding, figures, ledger, redaction, router, startup
 
 BENCHMARKS = {
     "bundle": bundle.run,
     "startup": startup.run,
     "router": router.run,
+    "deciding": deciding.run,
     "ledger": ledger.run,
     "redaction": redaction.run,
 }

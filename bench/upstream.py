@@ -5,10 +5,13 @@ It speaks OpenAI's dialect. What it does is chosen by the name of the model:
 - ``stub``: a JSON answer, or a stream of 67 events written one by one, back to back;
 - ``paced``: the same with a pause after each event, as a real model makes: none can be read together with the next;
 - ``endless``: a stream that goes on for ever, with an event every 10 ms;
+- ``slow``: the same with an event every half second, for very many streams at once;
 - ``silent``: a stream that says one word and then nothing more, for ever.
 
 ``GET /ended`` says when (``time.monotonic``, one clock for all processes) each endless or silent stream was aborted,
 by the ``user`` of its request.
+
+It also stands in for the hub: ``GET /hub/api/user`` says who holds HUB_TOKEN.
 """
 
 from __future__ import annotations
@@ -25,10 +28,19 @@ from aiohttp import web
 
 from tests.support.processes import free_port, running, wait_for_http
 
-MODELS = ("stub", "paced", "endless", "silent")
+PAUSES_S = {"endless": 0.010, "slow": 0.5, "silent": 3600.0}  # of the streams that go on for ever
+MODELS = ("stub", "paced", *PAUSES_S)
 TOKENS = 64
 PACE_S = 0.002
-ENDLESS_S = 0.010
+HUB_TOKEN = "token-of-ana"
+SERVICE = "access:services!service=aidp"
+HUB_USER = {
+    "name": "ana",
+    "kind": "user",
+    "admin": False,
+    "groups": ["research"],
+    "scopes": [SERVICE, "custom:aidp:read", "custom:aidp:write", "custom:aidp:execute"],
+}
 USAGE = {"prompt_tokens": 40, "completion_tokens": TOKENS, "total_tokens": 40 + TOKENS}
 
 
@@ -68,8 +80,8 @@ async def chat(request: web.Request) -> web.StreamResponse:
         return web.Response(body=DOCUMENT, content_type="application/json")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
-    if asked["model"] in ("endless", "silent"):
-        await _for_ever(response, asked["user"], asked["model"] == "silent")
+    if asked["model"] in PAUSES_S:
+        await _for_ever(response, asked["user"], PAUSES_S[asked["model"]])
     for event in EVENTS:
         await response.write(event)
         if asked["model"] == "paced":
@@ -77,11 +89,11 @@ async def chat(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _for_ever(response: web.StreamResponse, user: str, is_silent: bool) -> None:
+async def _for_ever(response: web.StreamResponse, user: str, pause_s: float) -> None:
     try:
         await response.write(EVENTS[0])
         while True:
-            await asyncio.sleep(3600 if is_silent else ENDLESS_S)
+            await asyncio.sleep(pause_s)
             await response.write(EVENTS[0])
     finally:  # aiohttp cancels the handler at once when the connection is lost
         ended[user] = time.monotonic()
@@ -90,6 +102,12 @@ async def _for_ever(response: web.StreamResponse, user: str, is_silent: bool) ->
 async def models(_: web.Request) -> web.Response:
     """``GET /v1/models``."""
     return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in MODELS]})
+
+
+async def hub_user(request: web.Request) -> web.Response:
+    """``GET /hub/api/user``."""
+    given = request.headers.get("Authorization", "").split(" ")[-1]
+    return web.json_response(HUB_USER) if given == HUB_TOKEN else web.json_response({}, status=403)
 
 
 async def when_ended(_: web.Request) -> web.Response:
@@ -112,6 +130,7 @@ if __name__ == "__main__":
     app.router.add_post("/v1/chat/completions", chat)
     app.router.add_get("/v1/models", models)
     app.router.add_get("/ended", when_ended)
+    app.router.add_get("/hub/api/user", hub_user)
     web.run_app(
         app, host="127.0.0.1", port=int(sys.argv[1]), handler_cancellation=True, access_log=None, shutdown_timeout=0.1
     )

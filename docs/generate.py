@@ -20,12 +20,12 @@ from unittest.mock import patch
 from traitlets import TraitType
 from traitlets.config import Configurable
 
-from aidp_ext import cli, hubservice
-from aidp_ext.ai import models
+from aidp_ext import app, cli, hubservice
+from aidp_ext.ai import contract
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.policy import REASONS
 from aidp_ext.app import AidpApp
-from aidp_ext.core import errors, web
+from aidp_ext.core import errors, openapi, web
 
 REPO = Path(__file__).parents[1]
 
@@ -175,6 +175,8 @@ def api() -> str:
     parts = [
         "# API",
         "No endpoint answers without a token, sent as `Authorization: Bearer …`. Errors have [one form](errors.md).",
+        "The types of all requests and answers are in the OpenAPI documents of the {download}`server <openapi.json>`"
+        " and of the {download}`hub's service <openapi-hub.json>`; each gives its own at `aidp/openapi.json`.",
     ]
     for host, title in titles.items():
         rows = [(f"`{e.method}`", f"`{e.path}`", e.action, e.says) for e in found if e.host == host]
@@ -184,34 +186,27 @@ def api() -> str:
         "`auto` lets aidp choose, `auto:local` and `auto:cloud` only among local or cloud models;"
         " `<provider>/<model>` and the model's own name ask for one.",
         "## Headers of a request",
-        _table(
-            ("Header", "Values", "Meaning"),
-            [
-                ("`X-AIDP-Task`", _words(models.Task), "What the answer is for; the choice depends on it."),
-                (
-                    "`X-AIDP-Privacy`",
-                    _words(models.Privacy),
-                    "How far the text may go, see [modes](../../howto/modes.md).",
-                ),
-            ],
-        ),
+        _table(("Header", "Values", "Meaning"), _headers(contract.RequestHeaders)),
         "## Headers of an answer",
-        _table(
-            ("Header", "Meaning"),
-            [
-                ("`X-AIDP-Route`", "The model that answered, `<provider>/<model>`."),
-                ("`X-AIDP-Locality`", "`local` or `cloud`."),
-                ("`X-AIDP-Reason`", "Why it was chosen: a [code](reasons.md)."),
-                ("`X-AIDP-Attempts`", "How many models were called; more than 1 after a fallback."),
-                ("`X-AIDP-Notes`", "What was left out of the request because the model server would not take it."),
-            ],
-        ),
+        _table(("Header", "Values", "Meaning"), _headers(contract.AnswerHeaders)),
     ]
     return _page(parts)
 
 
-def _words(enum: Any) -> str:
-    return " ".join(f"`{one}`" for one in enum)
+def _headers(kind: Any) -> list[tuple[str, str, str]]:
+    return [
+        (
+            f"`{field['name']}`",
+            " ".join(f"`{one}`" for one in field["schema"].get("enum", ())),
+            field["description"],
+        )
+        for field in openapi.fields(kind)
+    ]
+
+
+def openapi_document(routes: Iterable[web.Route], server: str) -> str:
+    """The OpenAPI document of a host, as it gives it out itself."""
+    return json.dumps(openapi.document(routes, server), indent=1, ensure_ascii=False) + "\n"
 
 
 # errors
@@ -388,6 +383,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "environment.md": environment,
     "command.md": command,
     "results.inc": results,
+    "openapi.json": lambda: openapi_document(app.ROUTES, "/aidp"),
+    "openapi-hub.json": lambda: openapi_document(hubservice.ROUTES, "/services/aidp/aidp"),
 }
 
 

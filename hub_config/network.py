@@ -7,7 +7,7 @@ from pathlib import Path
 
 from traitlets.config import Config
 
-from hub_config.settings import SERVICE_VARIABLES, Settings
+from hub_config.settings import SECRET_VARIABLES, Settings
 
 PROXY = "configurable-http-proxy"
 
@@ -25,7 +25,7 @@ def apply(c: Config, settings: Settings) -> None:
     c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{ports.hub}/"
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{ports.proxy_api}"
     # the proxy is what strangers talk to: it inherits none of the organisation's keys
-    without_keys = [word for name in SERVICE_VARIABLES if name.endswith("_KEY") for word in ("-u", name)]
+    without_keys = [word for name in SECRET_VARIABLES for word in ("-u", name)]
     c.ConfigurableHTTPProxy.command = ["env", *without_keys, find_proxy() or PROXY]
     c.ConfigurableHTTPProxy.pid_file = str(proxy_pid(settings))
     c.JupyterHub.db_url = f"sqlite:///{database(settings)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from traitlets.config import Config
 
+from hub_config.services import METRICS_SERVICE
 from hub_config.settings import Settings
 
 CACHE_MAX_AGE_S = 30
@@ -13,10 +14,20 @@ CUSTOM_SCOPES = {
     "custom:aidp:read": {"description": "See what aidp shows"},
     "custom:aidp:write": {"description": "Change what aidp keeps", "subscopes": ["custom:aidp:read"]},
     "custom:aidp:execute": {"description": "Use the AI gateway and run work", "subscopes": ["custom:aidp:write"]},
+    "custom:aidp:metrics": {"description": "Read the gateway's metrics"},
+    "custom:aidp:admin": {
+        "description": "See what everybody used, and what it cost",
+        "subscopes": ["custom:aidp:execute", "custom:aidp:metrics"],
+    },
 }
 
-USER_SCOPES = ("access:services!service=aidp", "custom:aidp:execute")
-"""What every user, and so every user's server, may do with the service."""
+SERVICE_ACCESS = "access:services!service=aidp"
+
+USER_SCOPES = (SERVICE_ACCESS, "custom:aidp:execute")
+"""What every user, and so every user's server, may do with the service.
+
+Nothing is needed for teams: the hub tells a service the groups of whoever shows it a token, whatever its scopes.
+"""
 
 SERVER_SCOPES = ("users:activity!user", "access:servers!server")
 """What a single-user server needs for itself; naming any scope replaces JupyterHub's default of these two."""
@@ -28,4 +39,14 @@ def apply(c: Config, settings: Settings) -> None:
     c.JupyterHub.extra_user_scopes = set(USER_SCOPES)
     c.Spawner.server_token_scopes = [*SERVER_SCOPES, *USER_SCOPES]
     # a list in the role is exact: `admin_users` alone would grant and never take back
-    c.JupyterHub.load_roles = [{"name": "admin", "users": sorted(settings.admin_users)}]
+    admins = sorted(settings.admin_users)
+    c.JupyterHub.load_roles = [
+        {"name": "admin", "users": admins},
+        # a role of its own, since JupyterHub's admin role takes no further scopes; an admin's own server has neither
+        {"name": "aidp-admin", "users": admins, "scopes": [SERVICE_ACCESS, "custom:aidp:admin"]},
+        {
+            "name": "aidp-metrics",
+            "services": [METRICS_SERVICE] if settings.metrics_token else [],
+            "scopes": [SERVICE_ACCESS, "custom:aidp:metrics", "read:metrics"],
+        },
+    ]

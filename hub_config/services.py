@@ -1,25 +1,44 @@
-"""What the hub itself runs: the one service that holds the organisation's keys."""
+"""What the hub itself runs or knows: the service that holds the organisation's keys, and who reads its metrics."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from jupyterhub.services.service import Service
 from traitlets.config import Config
 
 from hub_config.settings import Settings
 
+METRICS_SERVICE = "aidp-metrics"
+"""Prometheus, as the hub knows it by its token."""
+
 
 def apply(c: Config, settings: Settings) -> None:
-    """Run ``aidp_ext.hubservice`` behind the proxy at ``/services/aidp/``."""
+    """Run ``aidp_ext.hubservice`` behind the proxy at ``/services/aidp/``, or lead there to where it runs already."""
     # JupyterHub would write a service's environment, and with it every key, into its database
     Service.class_traits()["environment"].tag(in_db=False)
     c.JupyterHub.services = [
         {
             "name": "aidp",
-            "command": [sys.executable, "-P", "-m", "aidp_ext.hubservice"],
-            "url": f"http://127.0.0.1:{settings.ports.service}",
-            "environment": {**settings.service_environment, "AIDP_STATE_DIR": str(settings.state_dir)},
             "oauth_no_confirm": True,  # it is a part of the hub, not a third party
+            **(_process(settings) if settings.gateway is None else _elsewhere(settings)),
         }
     ]
+    if settings.metrics_token:
+        c.JupyterHub.services.append({"name": METRICS_SERVICE, "api_token": settings.metrics_token})
+
+
+def _process(settings: Settings) -> dict[str, Any]:
+    """The service as one process of the hub's own."""
+    return {
+        "command": [sys.executable, "-P", "-m", "aidp_ext.hubservice"],
+        "url": f"http://127.0.0.1:{settings.ports.service}",
+        "environment": {**settings.service_environment, "AIDP_STATE_DIR": str(settings.state_dir)},
+    }
+
+
+def _elsewhere(settings: Settings) -> dict[str, Any]:
+    """The service as somebody else runs it: as many processes as there are behind the address."""
+    assert settings.gateway is not None
+    return {"url": settings.gateway.url, "api_token": settings.gateway.token}

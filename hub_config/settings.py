@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aidp_ext.core.errors import AidpError
+from aidp_ext.gateway import KEYS_FILE, SERVICE_CONFIG, check_file, token_cache_s
+from aidp_ext.gateway import SettingsError as SettingsError
 
 USER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 """A user name is a folder's name and a part of URLs too; GitHub's logins all fit."""
@@ -29,6 +30,9 @@ SERVICE_VARIABLES = (
     "AIDP_AI_USER_DAILY_BUDGET_USD",
     "AIDP_AI_USER_MONTHLY_BUDGET_USD",
     "AIDP_DATABASE_URL",
+    "AIDP_KEYS_FILE",
+    "AIDP_SERVICE_CONFIG",
+    "AIDP_TOKEN_CACHE_S",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_BASE_URL",
     "GEMINI_API_KEY",
@@ -40,11 +44,18 @@ SERVICE_VARIABLES = (
 )
 """Passed on to the hub's own service, which alone holds the organisation's keys."""
 
+SECRET_VARIABLES = (
+    *(name for name in SERVICE_VARIABLES if name.endswith("_KEY")),
+    "AIDP_DATABASE_URL",
+    "AIDP_GATEWAY_TOKEN",
+    "AIDP_METRICS_TOKEN",
+    "GITHUB_CLIENT_SECRET",
+    "GITHUB_SECRET",
+)
+"""What stands in the hub's own environment and nobody else's but those whom it is for."""
 
-class SettingsError(AidpError):
-    """A variable has a value that the hub cannot start with; the message says which and what to do."""
-
-    code = "bad_settings"
+_SHORTEST_TOKEN = 32
+"""Characters of a token that an admin chooses."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,14 @@ class GitHub:
 
 
 @dataclass(frozen=True)
+class Gateway:
+    """Processes of the hub's service that somebody else runs, at ``url``, known to the hub by ``token``."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that the hub's configuration is made from."""
 
@@ -89,6 +108,9 @@ class Settings:
     admin_users: frozenset[str] = frozenset()
     user_environment: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    gateway: Gateway | None = None
+    """None: the hub runs its service itself, as one process."""
+    metrics_token: str | None = field(default=None, repr=False)
     ports: Ports = field(default_factory=Ports.free)
 
     @classmethod
@@ -106,7 +128,9 @@ class Settings:
             allowed_users=_names(env, "AIDP_ALLOWED_USERS", USER_NAME, lower=True),
             admin_users=_names(env, "AIDP_ADMIN_USERS", USER_NAME, lower=True),
             user_environment=_user_environment(env),
-            service_environment={name: env[name] for name in SERVICE_VARIABLES if name in env},
+            service_environment=_service_environment(env),
+            gateway=_gateway(env),
+            metrics_token=_token(env, "AIDP_METRICS_TOKEN"),
         )
         _check_who_may_enter(settings)
         return settings
@@ -153,6 +177,42 @@ def _user_environment(env: Mapping[str, str]) -> dict[str, str]:
     if "LOCAL_OPENAI_API_KEY" in env:
         told.pop("LOCAL_OPENAI_BASE_URL", None)
     return told
+
+
+def _service_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """What the hub's own service is told, with whole paths, or SettingsError. The files themselves are its to read."""
+    told = {name: env[name] for name in SERVICE_VARIABLES if name in env}
+    for variable in (KEYS_FILE, SERVICE_CONFIG):
+        if variable in told:
+            path = Path(told[variable]).expanduser().absolute()
+            check_file(variable, path, is_secret=variable == KEYS_FILE)
+            told[variable] = str(path)
+    token_cache_s(told)
+    return told
+
+
+def _token(env: Mapping[str, str], variable: str) -> str | None:
+    """The token in a variable, None where it is not set, or SettingsError where it could be guessed."""
+    token = env.get(variable)
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        raise SettingsError(
+            f"{variable} is too short for a token; make one of {_SHORTEST_TOKEN} characters or more:"
+            " openssl rand -hex 32"
+        )
+    return token
+
+
+def _gateway(env: Mapping[str, str]) -> Gateway | None:
+    """Where the service runs that the hub does not run itself, None where it does, or SettingsError."""
+    url, token = _url(env, "AIDP_GATEWAY_URL"), _token(env, "AIDP_GATEWAY_TOKEN")
+    if url is None and token is None:
+        return None
+    if url is None or token is None:
+        raise SettingsError(
+            "AIDP_GATEWAY_URL and AIDP_GATEWAY_TOKEN go together: where the gateway's processes answer, and the"
+            " JUPYTERHUB_API_TOKEN that they have."
+        )
+    return Gateway(url, token)
 
 
 def _names(env: Mapping[str, str], variable: str, form: re.Pattern[str], *, lower: bool = False) -> frozenset[str]:

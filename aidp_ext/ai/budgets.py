@@ -22,6 +22,8 @@ PERIODS = ("day", "month")
 EVERYBODY = "*"  # the team's name in the rules that stands for each team without an entry of its own
 
 _NANO = 1_000_000_000
+MOST_USD = 1e9 - 1  # as nano-dollars it still fits a database's whole number
+_MOST_ANSWERS = 1 << 31
 #: What providers add to a prompt by themselves: their own system prompt for tools (Anthropic states up to 530 tokens,
 #: https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview#pricing), marks between messages.
 _ADDED_TOKENS = 2048
@@ -106,7 +108,9 @@ def limits_for(caller: Caller, rules: BudgetRules) -> tuple[Limit, ...]:
 
 def tightest(states: tuple[BudgetState, ...]) -> BudgetState | None:
     """Return the budget with the least left, the one that resets last among equals; None where none binds."""
-    return min(states, key=lambda state: (state.left_usd, -state.resets_at.timestamp()), default=None)
+    least_usd = min([state.left_usd for state in states], default=0.0)
+    tied = [state for state in states if state.left_usd == least_usd]
+    return max(tied, key=lambda state: state.resets_at) if len(tied) > 1 else next(iter(tied), None)
 
 
 def prompt_bound(body: Body, context_tokens: int | None = None) -> int:
@@ -136,12 +140,12 @@ def worst_case_usd(price: Price, body: Body, output_tokens: int, *, context_toke
     ``output_tokens`` is the most that one answer may have, reasoning included; ``price`` the one for a prompt of
     `prompt_bound` tokens. Each answer counts (``n``, ``best_of``, lists of prompts), and what OpenAI's ``prediction``
     holds, which is billed as an answer where it was wrong. Not in it: fees that are no tokens, such as those per web
-    search.
+    search. At most `MOST_USD`, which no budget allows.
     """
     read = prompt_bound(body, context_tokens) * max(price.input, price.cache_write or 0.0, price.cached_input or 0.0)
     answers = _prompts_in(body) * max(_count(body.get("n")), _count(body.get("best_of"))) * _rounds(body)
     predicted = len(msgspec.json.encode(body["prediction"])) if body.get("prediction") else 0
-    return (read + answers * (output_tokens + predicted) * price.output) / 1e6
+    return min(MOST_USD, (read + answers * (output_tokens + predicted) * price.output) / 1e6)
 
 
 def period_of(period: str, at: datetime) -> str:
@@ -183,10 +187,8 @@ def _encoded_image(part: dict[str, Any]) -> int:
 
 def _prompts_in(body: Body) -> int:
     """Return how many prompts a request holds: completions and embeddings take a list of texts, or of tokens."""
-    given = body.get("prompt", body.get("input"))
-    if not isinstance(given, list) or not given or isinstance(given[0], int):  # one text, or the tokens of one
-        return 1
-    return len(given)
+    lists = [given for given in (body.get("prompt"), body.get("input")) if isinstance(given, list) and given]
+    return max([1 if isinstance(given[0], int) else len(given) for given in lists], default=1)  # or the tokens of one
 
 
 def _rounds(body: Body) -> int:
@@ -197,4 +199,4 @@ def _rounds(body: Body) -> int:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 1
+    return min(value, _MOST_ANSWERS) if isinstance(value, int) and value > 0 else 1

@@ -63,7 +63,7 @@ class Catalog:
         probes = [look for look in looks if isinstance(look, asyncio.Task)]
         if probes:  # almost never: a request must not pay for tasks
             await asyncio.wait(probes)  # and who is cancelled here cancels no probe that others wait for
-        return tuple(look if isinstance(look, ProviderStatus) else self._outcome(look) for look in looks)
+        return tuple([look if isinstance(look, ProviderStatus) else self._outcome(look) for look in looks])
 
     def _outcome(self, probe: asyncio.Task[ProviderStatus]) -> ProviderStatus:
         if not probe.cancelled():
@@ -73,7 +73,7 @@ class Catalog:
 
     async def offers(self, mode: Mode, *, retry: bool = False) -> tuple[Offer, ...]:
         """Return the offers of all providers that answer; ``retry`` asks those that were down again first."""
-        return tuple(o for status in await self.statuses(mode, _retry if retry else None) for o in status.offers)
+        return tuple([o for status in await self.statuses(mode, _retry if retry else None) for o in status.offers])
 
     async def adopt(self, providers: Iterable[Provider], changed: str) -> None:
         """Take over providers that were set up anew; what was known of ``changed`` is forgotten."""

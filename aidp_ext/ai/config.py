@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from traitlets import Bool, CaselessStrEnum, Dict, Float, Int, List, Type, Unicode, default
+from traitlets import Bool, CaselessStrEnum, Dict, Float, Int, List, TraitError, Type, Unicode, default, validate
 from traitlets.config import Configurable
 
 from aidp_ext.ai.models import Locality, Mode, Policy, Privacy, Task
@@ -89,9 +89,13 @@ class AiConfig(Configurable):
         None, allow_none=True, min=0, help="The same a day. Environment: AIDP_AI_USER_DAILY_BUDGET_USD."
     ).tag(config=True)
     team_monthly_budgets_usd = Dict(
-        value_trait=Float(), key_trait=Unicode(), help='Dollars a month by team (group of the hub): {"research": 200}.'
+        value_trait=Float(min=0),
+        key_trait=Unicode(),
+        help='Dollars a month by team (group of the hub): {"research": 200}.',
     ).tag(config=True)
-    team_daily_budgets_usd = Dict(value_trait=Float(), key_trait=Unicode(), help="The same a day.").tag(config=True)
+    team_daily_budgets_usd = Dict(value_trait=Float(min=0), key_trait=Unicode(), help="The same a day.").tag(
+        config=True
+    )
     soft_budget_share = Float(
         0.8, min=0, max=1, help="From this share of a budget on, local and cheaper models come first."
     ).tag(config=True)
@@ -273,6 +277,24 @@ class AiConfig(Configurable):
     @default("database_url")
     def _default_database_url(self) -> str:
         return _env("AIDP_DATABASE_URL")
+
+    @validate("team_models")
+    def _check_team_models(self, proposal: Any) -> Any:
+        """Refuse what would be ignored: a rule that is written wrong must not let its team through."""
+        for team, rule in proposal.value.items():
+            if not isinstance(rule, dict) or not set(rule) <= {"allowed", "denied"}:
+                raise TraitError(f"team_models: the rule of {team!r} takes 'allowed' and 'denied', nothing else.")
+            for which, patterns in rule.items():
+                if not isinstance(patterns, list | tuple) or not all(isinstance(one, str) for one in patterns):
+                    raise TraitError(f"team_models: {which!r} of {team!r} takes a list of patterns.")
+        return proposal.value
+
+    @validate("task_models")
+    def _check_task_models(self, proposal: Any) -> Any:
+        for task, patterns in proposal.value.items():
+            if task not in set(Task) or not isinstance(patterns, list | tuple):
+                raise TraitError(f"task_models: {task!r} takes lists of patterns, for the tasks {', '.join(Task)}.")
+        return proposal.value
 
     def policy(self, mode: Mode, teams: tuple[str, ...] = ()) -> Policy:
         """Return the rules for a mode and a caller of these teams."""

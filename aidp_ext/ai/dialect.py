@@ -6,22 +6,35 @@ field's name before any model sees it.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from aidp_ext.ai.keys import KEY
 from aidp_ext.ai.models import Capability, Dialect, Mode, Privacy, RouteRequest, Task
+from aidp_ext.ai.providers.ollama_pull import NAME as PULLED_NAME
 from aidp_ext.core.errors import InvalidRequest
 
 _BYTES_PER_TOKEN = 4  # a rule of thumb for English and code; providers count for themselves
 _IMAGE_TOKENS = 1000
+_TEXTS = ("text", "refusal")  # the parts of a chat's message that say what they say in words
 
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=1)]
+_MOST = 2**53 - 1  # every reader of JSON has whole numbers up to here (RFC 7493)
+Count = Annotated[int, Meta(ge=1, le=_MOST)]
+Length = Annotated[int, Meta(ge=0, le=_MOST)]  # OpenAI's description of its API allows 0; whoever answers judges it
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 ModelName = Annotated[str, Meta(min_length=1, max_length=500)]
 PathName = Annotated[str, Meta(max_length=4096)]
+# Exceptions, which begin with "!", are refused with an explanation by the rules themselves.
+PathPattern = Annotated[str, Meta(min_length=1, max_length=500, extra_json_schema={"not": {"pattern": r"^\s*!"}})]
+
+
+_TEXT = {"type": "string", "minLength": 1}
+_TOKENS = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": _MOST}, "minItems": 1}
+#: The forms in which several texts may come: texts, the tokens of one, the tokens of several.
+_LISTS = ({"type": "array", "items": {"type": "string"}, "minItems": 1}, _TOKENS, {**_TOKENS, "items": _TOKENS})
 
 
 class Sampling(Struct, kw_only=True):
@@ -31,12 +44,12 @@ class Sampling(Struct, kw_only=True):
     stream: bool | None = None
     temperature: Temperature | None = None
     top_p: Share | None = None
-    max_tokens: Count | None = None
+    max_tokens: Length | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     stop: str | list[str] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    seed: int | None = None
+    seed: Annotated[int, Meta(ge=-_MOST, le=_MOST)] | None = None
 
 
 class Part(Struct):
@@ -58,7 +71,7 @@ class ChatRequest(Sampling, kw_only=True):
     """``POST v1/chat/completions``."""
 
     messages: Annotated[list[Message], Meta(min_length=1)]
-    max_completion_tokens: Count | None = None
+    max_completion_tokens: Length | None = None
     tools: list[dict[str, Any]] | None = None
     response_format: dict[str, Any] | None = None
     stream_options: dict[str, Any] | None = None
@@ -79,20 +92,32 @@ class ChatRequest(Sampling, kw_only=True):
         return sum(_tokens_in(m.content) + _tokens_of(m.tool_calls) for m in self.messages) + _tokens_of(self.tools)
 
     def output_tokens(self) -> int | None:
-        """Return the most tokens that the answer may have, None where the request does not say."""
-        return self.max_completion_tokens or self.max_tokens
+        """Return the most tokens that the answer may have, None where the request does not say.
+
+        Servers differ in which of the two names they heed.
+        """
+        return max(self.max_completion_tokens or 0, self.max_tokens or 0) or None
+
+    def is_text(self) -> bool:
+        """Return whether all that it says can be read, and redacted."""
+        contents = [message.content for message in self.messages]
+        return all(part.type in _TEXTS for parts in contents if isinstance(parts, list) for part in parts)
 
 
 class CompletionRequest(Sampling, kw_only=True):
     """``POST v1/completions``."""
 
-    prompt: str | list[Any]
+    prompt: Annotated[str | list[Any], Meta(extra_json_schema={"oneOf": [{"type": "string"}, *_LISTS]})]
     suffix: str | None = None
+
+    __json_schema__: ClassVar[dict[str, Any]] = {
+        "not": {"required": ["prompt", "suffix"], "properties": {"prompt": {"type": "array"}, "suffix": _TEXT}}
+    }
 
     def __post_init__(self) -> None:
         if isinstance(self.prompt, list) and self.suffix:
             raise ValueError("`prompt` as a list goes with no `suffix`")
-        if isinstance(self.prompt, list) and not all(isinstance(item, str | int | list) for item in self.prompt):
+        if isinstance(self.prompt, list) and not _are_texts_or_tokens(self.prompt):
             raise ValueError("`prompt` is a text, texts, or tokens")
 
     def needs(self) -> frozenset[Capability]:
@@ -109,26 +134,26 @@ class CompletionRequest(Sampling, kw_only=True):
 
     def output_tokens(self) -> int | None:
         """Return the most tokens that the answer may have, None where the request does not say."""
-        return self.max_tokens
+        return self.max_tokens or None
+
+    def is_text(self) -> bool:
+        """Return whether all that it says can be read, and redacted: tokens cannot."""
+        return _is_text(self.prompt)
 
 
 class EmbeddingsRequest(Struct, kw_only=True):
     """``POST v1/embeddings``."""
 
-    input: str | list[Any]
+    input: Annotated[str | list[Any], Meta(extra_json_schema={"oneOf": [_TEXT, *_LISTS]})]
     model: ModelName = "auto"
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Count | None = None
 
     def __post_init__(self) -> None:
-        if not self.input:
+        if self.input == "":
             raise ValueError("`input` is empty")
-        if isinstance(self.input, list):
-            texts = all(isinstance(item, str) for item in self.input)
-            tokens = all(_is_token(item) for item in self.input)
-            lists = all(isinstance(item, list) and item and all(map(_is_token, item)) for item in self.input)
-            if not (texts or tokens or lists):
-                raise ValueError("`input` is a text, texts, or tokens")
+        if isinstance(self.input, list) and not _are_texts_or_tokens(self.input):
+            raise ValueError("`input` is a text, texts, or tokens")
 
     def needs(self) -> frozenset[Capability]:
         """Return what a model must be able to do."""
@@ -147,9 +172,29 @@ class EmbeddingsRequest(Struct, kw_only=True):
         """Return None: embeddings have no tokens."""
         return None
 
+    def is_text(self) -> bool:
+        """Return whether all that it says can be read, and redacted: tokens cannot."""
+        return _is_text(self.input)
+
+
+def _is_text(given: str | list[Any]) -> bool:
+    return isinstance(given, str) or all(isinstance(item, str) for item in given)
+
+
+def _are_texts_or_tokens(items: list[Any]) -> bool:
+    return bool(items) and (
+        all(isinstance(item, str) for item in items)
+        or _are_tokens(items)
+        or all(isinstance(item, list) and _are_tokens(item) for item in items)
+    )
+
+
+def _are_tokens(items: list[Any]) -> bool:
+    return bool(items) and all(map(_is_token, items))
+
 
 def _is_token(item: Any) -> bool:
-    return isinstance(item, int) and not isinstance(item, bool) and item >= 0
+    return isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= _MOST
 
 
 class RouteQuestion(Struct, kw_only=True):
@@ -165,20 +210,20 @@ class RouteQuestion(Struct, kw_only=True):
 class KeyChange(Struct, kw_only=True):
     """``PUT keys/<provider>``."""
 
-    key: Annotated[str, Meta(min_length=1, max_length=4096)]
+    key: Annotated[str, Meta(extra_json_schema={"pattern": f"^{KEY}$"})]  # whoever keeps it refuses any other
 
 
 class PullRequest(Struct, kw_only=True):
     """``POST pull``."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=300)]
+    model: Annotated[str, Meta(max_length=300, extra_json_schema={"pattern": f"^{PULLED_NAME}$"})]
     provider: Annotated[str, Meta(min_length=1, max_length=50)] = "ollama"
 
 
 class RulesChange(Struct, kw_only=True):
     """``PUT rules``."""
 
-    never_leave: Annotated[list[Annotated[str, Meta(min_length=1, max_length=500)]], Meta(max_length=500)]
+    never_leave: Annotated[list[PathPattern], Meta(max_length=500)]
     privacy: Privacy | None = None
 
 
@@ -240,11 +285,17 @@ def _has_image(content: str | list[Part] | None) -> bool:
     return isinstance(content, list) and any(part.type == "image_url" for part in content)
 
 
+# Whoever answers judges the rest of a block.
+Block = Annotated[
+    dict[str, Any], Meta(extra_json_schema={"required": ["type"], "properties": {"type": {"type": "string"}}})
+]
+
+
 class Turn(Struct):
     """One turn of a Messages request. Of its blocks only the type is sure; whoever speaks the dialect checks them."""
 
     role: Literal["user", "assistant", "system"]
-    content: str | list[dict[str, Any]]
+    content: str | list[Block]
 
 
 class MessagesRequest(Struct, kw_only=True):
@@ -254,16 +305,22 @@ class MessagesRequest(Struct, kw_only=True):
     max_tokens: Count
     model: ModelName = "auto"
     stream: bool | None = None
-    system: str | list[dict[str, Any]] | None = None
+    system: str | list[Block] | None = None
     temperature: Share | None = None
     top_p: Share | None = None
-    top_k: Annotated[int, Meta(ge=0)] | None = None
+    top_k: Length | None = None
     stop_sequences: list[str] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: dict[str, Any] | None = None
     thinking: dict[str, Any] | None = None
     output_config: dict[str, Any] | None = None
+    output_format: dict[str, Any] | None = None  # the older name of output_config.format
     metadata: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for content in (self.system, *(turn.content for turn in self.messages)):
+            if isinstance(content, list) and not all(isinstance(block.get("type"), str) for block in content):
+                raise ValueError("every block has a `type`")
 
     def needs(self) -> frozenset[Capability]:
         """Return what a model must be able to do."""
@@ -272,17 +329,21 @@ class MessagesRequest(Struct, kw_only=True):
             needs.add(Capability.TOOLS)
         if any(_has_picture(turn.content) for turn in self.messages):
             needs.add(Capability.VISION)
-        if (self.output_config or {}).get("format"):
+        if self.output_format or (self.output_config or {}).get("format"):
             needs.add(Capability.JSON)
         return frozenset(needs)
 
     def tokens(self) -> int:
         """Return about how many tokens the prompt has."""
-        return _tokens_of(self.system) + sum(_tokens_of(turn.content) for turn in self.messages)
+        return sum(map(_tokens_of, (self.system, self.tools, *(turn.content for turn in self.messages))))
 
     def output_tokens(self) -> int | None:
         """Return the most tokens that the answer may have."""
         return self.max_tokens
+
+    def is_text(self) -> bool:
+        """Return whether all that it says can be read, and redacted; pictures and files are what it `needs` say."""
+        return not any(_is_by_reference(turn.content) for turn in self.messages)
 
 
 Request = ChatRequest | CompletionRequest | EmbeddingsRequest | MessagesRequest
@@ -292,7 +353,7 @@ _PREVIEWED: tuple[tuple[str, Dialect, type[Request], Task], ...] = (
     ("input", Dialect.EMBEDDINGS, EmbeddingsRequest, Task.EMBED),
     ("messages", Dialect.CHAT, ChatRequest, Task.CHAT),
 )
-_ANTHROPICS = ("system", "stop_sequences", "thinking", "output_config")
+_ANTHROPICS = ("system", "stop_sequences", "thinking", "output_config", "output_format")
 _ANTHROPICS_BLOCKS = ("tool_use", "tool_result", "image", "document", "thinking")
 
 
@@ -323,6 +384,13 @@ def _is_anthropics(body: dict[str, Any]) -> bool:
     )
 
 
+def _is_by_reference(content: Any) -> bool:
+    return isinstance(content, list) and any(
+        isinstance(block, dict) and (block.get("type") == "container_upload" or _is_by_reference(block.get("content")))
+        for block in content
+    )
+
+
 def _has_picture(content: Any) -> bool:
     """Return whether blocks, or the results of tools among them, hold an image or a document to be looked at."""
     return isinstance(content, list) and any(
@@ -331,13 +399,18 @@ def _has_picture(content: Any) -> bool:
             block.get("type") == "image"
             or (block.get("type") == "document" and _kind_of(block.get("source")) not in ("text", "content"))
             or _has_picture(block.get("content"))
+            or _has_picture(_as_source(block.get("source")).get("content"))
         )
         for block in content
     )
 
 
 def _kind_of(source: Any) -> Any:
-    return source.get("type") if isinstance(source, dict) else None
+    return _as_source(source).get("type")
+
+
+def _as_source(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _tokens_of(value: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 
 from aidp_ext.ai.budgets import BudgetRules, Limit, limits_for, prompt_bound, tightest, worst_case_usd
 from aidp_ext.ai.calls import Reservation
-from aidp_ext.ai.catalog import Catalog
+from aidp_ext.ai.catalog import CLOSED, Catalog
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.health import Health
 from aidp_ext.ai.ledger import Ledger
@@ -51,8 +52,11 @@ from aidp_ext.core.errors import (
     AidpError,
     BudgetExhausted,
     InvalidRequest,
+    ModelNotFound,
     PolicyRefused,
+    RateLimited,
     StorageError,
+    Unavailable,
     UpstreamError,
     UpstreamRejected,
     UpstreamUnreachable,
@@ -70,9 +74,13 @@ _METHODS: dict[Dialect, Callable[[Provider], Method]] = {
 _AUTOMATIC = frozenset({AUTO, AUTO_LOCAL, AUTO_CLOUD})
 _CONVERSATIONS = 4096  # that are remembered
 _SHORTEST_ANSWER = 256  # tokens: what money is left for less is not worth a call
+#: What another aidp refuses for the caller's sake, not the model's.
+_OF_THE_CALLER = frozenset({BudgetExhausted.code, RateLimited.code, PolicyRefused.code})
 _BUSY = frozenset({429, 503, 529})  # the server says that it has not worked on the request
 _COUNT_FROM = 0.4  # of a context: below, an estimate is good enough
 _BYTES_PER_TOKEN = 4
+_BYTES_PER_STREAMED_TOKEN = 16  # each event wraps a few tokens into a hundred bytes and more
+_MOST_TOKENS = 1_000_000_000  # that one call can use: what a server reports beyond is nonsense
 _GATEWAY_DECIDED = "X-AIDP-Privacy"
 
 
@@ -93,6 +101,7 @@ class Ongoing:
     attempts: int = 0
     attempt_started: float = 0.0
     redacted: Redacted | None = None
+    held: Reservation | None = None  # of a model that was asked, and whose answer nobody waited for
     notes: list[str] = field(default_factory=list)
     sent_bytes: int = 0  # that left this machine
     first_ms: float | None = None
@@ -170,7 +179,8 @@ class Dispatcher:
         """End every call to the cloud: those that wait for an answer and those that stream one."""
         for call in list(self._abroad):
             call.cut()
-        for events in list(self._streams):
+        cut, self._streams = self._streams, set()
+        for events in cut:
             events.abort()
 
     def policy(self, caller: Caller) -> Policy:
@@ -187,59 +197,75 @@ class Dispatcher:
     async def decide(self, request: RouteRequest, caller: Caller, *, retry: bool = False) -> Decision:
         """Return the decision for a request; ``retry`` asks servers that were down again first."""
         offers = await self.parts.catalog.offers(self.mode, retry=retry)
+        name, _, model = request.model.partition("/")
+        if model and name in self.parts.catalog.providers:  # no cloud's model of that name may stand in
+            offers = tuple([o for o in offers if o.provider == name or o.model != request.model or not _is_cloud(o)])
         return decide(request, offers, self.policy(caller), await self.budget(caller), self.parts.health.conditions())
 
     async def route(self, request: RouteRequest, caller: Caller) -> Decision:
         """Return the decision, looking once more for servers that have just come up where there is no model."""
         decision = await self.decide(request, caller)
-        return decision if decision.ranked else await self.decide(request, caller, retry=True)
+        if decision.ranked:
+            return decision
+        provider = self.parts.catalog.providers.get(request.model.partition("/")[0])
+        if provider is not None and provider.keeps_accounts:
+            self.parts.catalog.doubt(provider.name)  # what it lists changes with the team's rules
+        return await self.decide(request, caller, retry=True)
 
     async def refusal(self, request: RouteRequest, decision: Decision, caller: Caller) -> AidpError:
         """Return the error that says why nothing is left of a decision."""
-        limits = self.limits(caller)
-        state = tightest(await self.parts.ledger.budgets(limits)) if limits else None
-        return explain_none(request, decision, self.policy(caller), self.parts.catalog.providers, state)
+        state = None
+        with contextlib.suppress(StorageError):  # a broken database must not take another error's place
+            state = tightest(await self.parts.ledger.budgets(self.limits(caller)))
+        error = explain_none(request, decision, self.policy(caller), self.parts.catalog.providers, state)
+        name, _, model = request.model.partition("/")
+        provider = self.parts.catalog.providers.get(name)
+        if provider is not None and isinstance(error, ModelNotFound | UpstreamUnreachable):
+            return await provider.explain(model) or error
+        return error
 
-    async def prepare(
-        self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int
-    ) -> tuple[Ongoing, Decision]:
-        """Judge a request's privacy and decide; nothing is sent. Returns the call and the decision."""
-        verdict = self.parts.rules.judge(request.privacy, request.paths)
-        call = Ongoing(dialect, request, body, caller, verdict, size)
+    def begin(self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int) -> Ongoing:
+        """Return a call that has come in; nothing is decided yet."""
+        return Ongoing(dialect, request, body, caller, self.parts.rules.judge(request.privacy, request.paths), size)
+
+    async def prepare(self, call: Ongoing) -> Decision:
+        """Judge a request's privacy and return the decision; nothing is sent."""
+        request, verdict = call.request, call.verdict
         if self.parts.config.detected == Privacy.LOCAL and verdict.privacy is Privacy.REDACT:
             redacted = await self._redact(call)
             if redacted.findings:
                 found = ", ".join(finding.label for finding in redacted.findings)
                 call.verdict = verdict = Verdict(Privacy.LOCAL, "detected", found)
-        privacy = forbidding(verdict)
+        conversation = None if request.conversation is None else f"{call.caller.name}\n{request.conversation}"
         call.request = replace(
             request,
-            privacy=privacy,
-            conversation=None if request.conversation is None else f"{caller.name}\n{request.conversation}",
-            difficulty=self._scorer.score(request.task, body) if request.model == AUTO else None,
+            privacy=forbidding(verdict),
+            conversation=conversation,
+            difficulty=self._scorer.score(request.task, call.body) if request.model == AUTO else None,
         )
         if call.request.conversation is not None and request.model in _AUTOMATIC:
             settled_on = self._settled_on.get(call.request.conversation)
             call.request = replace(call.request, settled_on=settled_on)
-        decision = await self.route(call.request, caller)
-        return call, await self._counted(call, decision)
+        decision = await self.route(call.request, call.caller)
+        return await self._counted(call, decision)
 
     async def answer(
         self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int = 0
     ) -> Answer:
         """Answer a request. Raises NoModelAvailable, ModelNotFound, PolicyRefused, BudgetExhausted, UpstreamError …"""
-        call, decision = await self.prepare(dialect, request, body, caller, size)
+        call = self.begin(dialect, request, body, caller, size)
         self.ongoing[call.id] = call
         try:
+            decision = await self.prepare(call)
             if not decision.ranked:
-                error = await self.refusal(call.request, decision, caller)
-                self.parts.records.refused(call, error)
-                raise error
+                raise await self.refusal(call.request, decision, caller)
             return await self._first_that_answers(call, decision.ranked)
         except asyncio.CancelledError:
-            self._finish(call, None, "cancelled")
+            self._finish(call, call.held, "cancelled")
             raise
         except AidpError as error:
+            # A dictionary of its own: what the ledger raises shares one with the errors of others who waited.
+            error.details = {**error.details, "attempts": call.attempts, "call": call.id}
             self._finish(call, None, error.code)
             raise
         except BaseException:
@@ -263,26 +289,31 @@ class Dispatcher:
                 failed = error
                 if isinstance(error, UpstreamRejected) and error.is_callers_fault:
                     raise
-                if not retried and not remaining and (wait_s := self._may_retry(call, error)) is not None:
-                    retried = True
-                    await asyncio.sleep(wait_s)
-                    remaining.append(choice)
-            except (PolicyRefused, StorageError) as error:
-                # The mode closed the cloud while the call was out, or money cannot be written down.
+                remaining = [other for other in remaining if not _is_refused_too(error, choice.offer, other.offer)]
+            except StorageError as error:  # money cannot be written down: only what costs none is left
+                failed = error
+                remaining = [other for other in remaining if not self._is_paid_here(other.offer)]
+            except (PolicyRefused, Unavailable) as error:
+                # The mode closed the cloud while the call was out, or too many wait for this server.
                 failed = error
             while remaining and not await self._is_still_allowed(remaining[0], call):
                 remaining.pop(0)
+            if not remaining and not retried and (wait_s := self._may_retry(call, failed)) is not None:
+                retried = True
+                await asyncio.sleep(wait_s)
+                if await self._is_still_allowed(choice, call):
+                    remaining.append(choice)
             if not remaining:
                 if isinstance(failed, UpstreamUnreachable):
                     failed.suggest(self.parts.catalog.providers[choice.offer.provider].next_step)
                 raise failed
             log.info("%s failed (%s), trying %s", choice.offer.route, failed.code, remaining[0].offer.route)
 
-    def _may_retry(self, call: Ongoing, error: UpstreamError) -> float | None:
+    def _may_retry(self, call: Ongoing, error: AidpError) -> float | None:
         """Return the seconds after which the same server may be asked once more, None where that is not safe.
 
-        Safe is what the server has not worked on: no connection, or its word that it is busy. Nobody waits so long
-        for a completion.
+        Safe is its own word that it is busy, and so has not worked on the request; a connection that broke says no such
+        thing. Nobody waits so long for a completion.
         """
         longest_s: float = self.parts.config.max_retry_wait_s
         if call.request.task is Task.COMPLETE or not longest_s:
@@ -291,11 +322,20 @@ class Dispatcher:
             asked_s = error.retry_after_s or 0.0
             if asked_s > longest_s:
                 return None
-            return max(asked_s, min(longest_s, random.uniform(0.2, 0.6)))  # noqa: S311 - jitter
+            return min(longest_s, asked_s + random.uniform(0.2, 0.6))  # noqa: S311 - jitter
         return None
+
+    def _is_paid_here(self, offer: Offer) -> bool:
+        """Return whether a call would need a reservation."""
+        if offer.locality is Locality.LOCAL or self.parts.catalog.providers[offer.provider].keeps_accounts:
+            return False
+        return offer.price is None or not offer.price.is_free
 
     async def _is_still_allowed(self, choice: Choice, call: Ongoing) -> bool:
         """Return whether the rules, the mode and the budget of this moment allow an offer."""
+        verdict = self.parts.rules.judge(call.request.privacy, call.request.paths)
+        if forbidding(verdict) is not call.request.privacy:  # the workspace's rules have become stricter meanwhile
+            call.verdict, call.request = verdict, replace(call.request, privacy=forbidding(verdict))
         decision = decide(call.request, [choice.offer], self.policy(call.caller), await self.budget(call.caller))
         return bool(decision.ranked)
 
@@ -305,7 +345,7 @@ class Dispatcher:
         if self.limits(call.caller) and call.request.output_tokens is None and call.dialect is not Dialect.EMBEDDINGS:
             most = self._usual_output(choice.offer)
             call.notes.append(f"max_tokens_set_to_{most}")
-            body = {**body, "max_tokens": most}
+            body = _limited(body, most)
         await _METHODS[call.dialect](self.parts.catalog.providers[choice.offer.provider])(
             choice.offer, body, call.caller
         )
@@ -325,6 +365,7 @@ class Dispatcher:
         price = self._price(offer, body)
         reservation, body = await self._reserve(call, offer, provider, price, body)
         release: Callable[[], None] | None = None
+        asked_before = call.attempts
         try:
             if not is_cloud:
                 release = await self._slot(call, provider)
@@ -338,16 +379,26 @@ class Dispatcher:
         except BaseException as error:
             if release is not None:
                 release()
-            self.parts.ledger.give_back(reservation)
-            self._note_failure(call, choice, error)
-            raise
+            ours = _known(error, provider)
+            if call.attempts > asked_before and is_cloud and isinstance(ours, asyncio.CancelledError):
+                # It has read the prompt, and bills for it: who leaves early would else have it for nothing.
+                self._account(call, price, NO_USAGE, 0, reservation, is_whole=False)
+                call.held = reservation
+            else:
+                self.parts.ledger.give_back(reservation)
+            if call.attempts > asked_before:
+                self._note_failure(call, choice, ours)
+            if ours is error:
+                raise
+            raise ours from error
         call.first_ms = call.attempt_ms
-        self.parts.health.succeeded(offer.route, call.first_ms)
         if call.request.conversation is not None:
             self._remember(call.request.conversation, offer.route)
         return self._under_way(call, choice, answer, price, reservation, release)
 
     async def _abroad_call(self, method: Method, offer: Offer, body: Body, call: Ongoing) -> Answer:
+        if self.mode in CLOSED:  # since the decision: what is cloud behind a local address has no other door
+            raise self._closed()
         abroad = _Abroad()
         self._abroad.add(abroad)
         try:
@@ -356,10 +407,12 @@ class Dispatcher:
             task = asyncio.current_task()
             if not abroad.is_cut or task is None or task.uncancel() > 0:
                 raise
-            reason = REASONS.get(f"mode_{self.mode}", "The mode has changed.")
-            raise PolicyRefused(reason, next_step="Ask again.") from None
+            raise self._closed() from None
         finally:
             self._abroad.discard(abroad)
+
+    def _closed(self) -> PolicyRefused:
+        return PolicyRefused(REASONS.get(f"mode_{self.mode}", "The mode has changed."), next_step="Ask again.")
 
     async def _local_call(self, method: Method, offer: Offer, body: Body, call: Ongoing) -> Answer:
         # A gateway further on decides again: it must not send elsewhere what was decided to stay.
@@ -375,8 +428,11 @@ class Dispatcher:
 
     def _note_failure(self, call: Ongoing, choice: Choice, error: BaseException) -> None:
         route, health = choice.offer.route, self.parts.health
-        outcome = error.code if isinstance(error, AidpError) else "cancelled"
-        if isinstance(error, UpstreamError) and not (isinstance(error, UpstreamRejected) and error.is_callers_fault):
+        outcome = error.code if isinstance(error, AidpError) else "cancelled"  # nothing else gets here, see _known
+        if isinstance(error, UpstreamRejected) and error.code in _OF_THE_CALLER:
+            health.gave_up(route)  # a gateway's word about the caller says nothing of the model
+            self.parts.catalog.doubt(choice.offer.provider)
+        elif isinstance(error, UpstreamError) and not (isinstance(error, UpstreamRejected) and error.is_callers_fault):
             health.failed(route, error.retry_after_s if isinstance(error, UpstreamRejected) else None)
             self.parts.catalog.doubt(choice.offer.provider)
         else:
@@ -411,38 +467,77 @@ class Dispatcher:
         events = answer.events
         if events is None:
             document = answer.document or b""
-            self._account(call, price, answer.usage, len(document))
-            self.parts.records.content(call, document)
-            self._finish(call, reservation, "ok", release)
+            assert call.first_ms is not None
+            self.parts.health.succeeded(choice.offer.route, call.first_ms)
+            try:
+                self._account(call, price, answer.usage, len(document) // _BYTES_PER_TOKEN, reservation)
+                self.parts.records.content(call, document)
+            finally:
+                self._finish(call, reservation, "ok", release)
             if restorer is not None:
                 said = replace(said, document=restorer.document(document))
             return replace(said, cost_usd=call.cost_usd)
 
+        is_cloud = choice.offer.locality is Locality.CLOUD
+
         def ended(outcome: str) -> None:
-            self._streams.discard(events)
-            if outcome not in ("ok", "cancelled"):
+            assert call.first_ms is not None
+            if outcome in ("ok", "cancelled"):  # only now: what begins well may break off each time
+                self.parts.health.succeeded(choice.offer.route, call.first_ms)
+            elif is_cloud and events not in self._streams:  # the mode has closed the cloud
+                self.parts.health.gave_up(choice.offer.route)
+            else:
                 self.parts.health.failed(choice.offer.route)
                 self.parts.catalog.doubt(choice.offer.provider)
-            self._account(call, price, events.usage, events.received)
-            self._finish(call, reservation, outcome, release)
+            self._streams.discard(events)
+            size, is_whole = events.received // _BYTES_PER_STREAMED_TOKEN, outcome == "ok"
+            try:
+                self._account(call, price, events.usage, size, reservation, is_whole=is_whole)
+            finally:
+                self._finish(call, reservation, outcome, release)
 
         events.on_end = ended
-        if choice.offer.locality is Locality.CLOUD:
+        if is_cloud:
             self._streams.add(events)
         shown = self.parts.records.content_of(call, events)
         return replace(said, events=restorer.events(shown) if restorer is not None else shown)
 
-    def _account(self, call: Ongoing, price: Price, usage: Usage, received: int) -> None:
-        """Note what an answer used and cost; where the provider did not say, by the size of what went and came."""
-        if usage.prompt_tokens is None and not price.is_free:
-            call.notes.append("usage_estimated")
-            usage = Usage(max(call.request.prompt_tokens, 1), received // _BYTES_PER_TOKEN)
-        call.usage = usage
+    def _account(
+        self,
+        call: Ongoing,
+        price: Price,
+        usage: Usage,
+        estimate: int,
+        reservation: Reservation | None,
+        *,
+        is_whole: bool = True,
+    ) -> None:
+        """Note what an answer used and cost.
+
+        Where the provider did not say, or the answer broke off before it did, ``estimate`` tells its tokens: by the
+        size of what came. It never costs more than was reserved, which is the most that the call can cost.
+        """
         assert call.choice is not None
-        if call.choice.offer.locality is Locality.LOCAL:
+        offer = call.choice.offer
+        if not _is_plausible(usage):
+            log.warning("%s reports numbers of tokens that cannot be", offer.route)
+            usage = NO_USAGE
+        is_said = bool(usage.prompt_tokens) and (  # no prompt has 0 tokens
+            usage.completion_tokens is not None or call.dialect is Dialect.EMBEDDINGS
+        )
+        is_estimated = not price.is_free and not (is_said and is_whole)
+        if is_estimated:
+            call.notes.append("usage_estimated")
+            prompt = usage.prompt_tokens or max(call.request.prompt_tokens, 1)
+            said = max(usage.completion_tokens or 0, estimate)
+            usage = replace(usage, prompt_tokens=prompt, completion_tokens=said)
+        call.usage = usage
+        if offer.locality is Locality.LOCAL:
             call.saved_usd = self._reference.cost_usd(usage)
         elif not price.is_free:
-            call.cost_usd = self._price(call.choice.offer, call.body, usage.prompt_tokens).cost_usd(usage)
+            call.cost_usd = self._price(offer, call.body, usage.prompt_tokens).cost_usd(usage)
+        if is_estimated and reservation is not None:
+            call.cost_usd = min(call.cost_usd, reservation.usd)
 
     def _finish(
         self, call: Ongoing, reservation: Reservation | None, outcome: str, release: Callable[[], None] | None = None
@@ -487,24 +582,24 @@ class Dispatcher:
             asked = most = 0
         context = offer.context_length
         ledger = self.parts.ledger
+        draft = as_row(replace(call, attempts=call.attempts + 1))  # it will have been asked where this process dies
         try:
             usd = worst_case_usd(price, body, most, context_tokens=context)
-            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=as_row(call))
-        except BudgetExhausted:
+            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=draft)
+        except BudgetExhausted as error:
             if asked is not None or not price.output:
                 raise
-            state = tightest(await ledger.budgets(limits))
-            assert state is not None
             prompt_usd = worst_case_usd(price, body, 0, context_tokens=context)
             token_usd = worst_case_usd(price, body, 1, context_tokens=context) - prompt_usd
-            most = int((state.left_usd - prompt_usd) / token_usd) if token_usd else 0
+            left_usd = error.details["left_usd"]  # of this very moment; what `budgets` says may be a second old
+            most = int((left_usd - prompt_usd) / token_usd) if token_usd else 0
             if most < _SHORTEST_ANSWER:
                 raise
             usd = worst_case_usd(price, body, most, context_tokens=context)
-            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=as_row(call))
+            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=draft)
         if limits and asked is None:
             call.notes.append(f"max_tokens_set_to_{most}")
-            body = {**body, "max_tokens": most}
+            body = _limited(body, most)
         return reservation, body
 
     def _usual_output(self, offer: Offer) -> int:
@@ -567,9 +662,47 @@ class Dispatcher:
             self._settled_on.popitem(last=False)
 
 
+def _known(error: BaseException, provider: Provider) -> BaseException:
+    """Return an error as others may see it: what an adapter did not foresee is a failure of its server's."""
+    if isinstance(error, AidpError) or not isinstance(error, Exception):
+        return error
+    log.error("the adapter for %s failed", provider.label, exc_info=error)
+    return UpstreamError(
+        f"aidp could not deal with {provider.label}; the server's log says why.", provider=provider.name
+    )
+
+
+def _is_plausible(usage: Usage) -> bool:
+    """Return whether a provider's counts of tokens can be true: sums of money are made of them."""
+    counts = (
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
+    return all(count is None or 0 <= count <= _MOST_TOKENS for count in counts)
+
+
+def _is_cloud(offer: Offer) -> bool:
+    return offer.locality is Locality.CLOUD
+
+
+def _is_refused_too(error: UpstreamError, asked: Offer, other: Offer) -> bool:
+    """Return whether a gateway that has refused a model would refuse another one for the same: money, or haste."""
+    if other.provider != asked.provider:
+        return False
+    return error.code == RateLimited.code or (error.code == BudgetExhausted.code and other.locality is Locality.CLOUD)
+
+
 def forbidding(verdict: Verdict) -> Privacy | None:
     """Return the class as the policy must heed it: redaction that nobody asked for forbids nothing."""
     return None if verdict.reason == "default" and verdict.privacy is Privacy.REDACT else verdict.privacy
+
+
+def _limited(body: Body, most: int) -> Body:
+    """Return the body with its answer limited; a newer name of the limit would win over the one set here."""
+    return {**{key: value for key, value in body.items() if key != "max_completion_tokens"}, "max_tokens": most}
 
 
 def budget_rules(config: AiConfig) -> BudgetRules:

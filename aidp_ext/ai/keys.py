@@ -30,7 +30,7 @@ Kind = Literal["keyring", "file"]
 Source = Literal["keyring", "file", "none"]
 
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_KEY = re.compile(r"[!-~]{8,4096}")  # printable ASCII without space: it becomes an HTTP header
+KEY = "[!-~]{8,4096}"  # printable ASCII without space: it becomes an HTTP header
 #: Seconds that the keyring has to show that it is there: a headless machine's may wait for a window that never opens.
 PROBE_S = 3.0
 #: Seconds for what may ask the user to unlock it.
@@ -67,7 +67,7 @@ class KeyStore:
     def set(self, provider: str, key: str) -> None:
         """Keep a key. Raises InvalidRequest for what is no key, StorageError where it cannot be kept."""
         _check_provider(provider)
-        if not _KEY.fullmatch(key):
+        if not re.fullmatch(KEY, key):
             raise InvalidRequest(
                 "That is no key: one has 8 to 4096 letters, digits and signs, without spaces and line breaks.",
                 next_step="Copy it again from the provider's page.",

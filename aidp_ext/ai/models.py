@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -116,10 +117,16 @@ class Offer:
     price: Price | None = None  # None: not known; local models are FREE
     max_output_tokens: int | None = None
 
-    @property
+    @functools.cached_property
     def route(self) -> str:
         """The name to ask for it by: ``<provider>/<model>``."""
         return f"{self.provider}/{self.model}"
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Every name that a pattern may mean it by, in one case."""
+        names = (self.route, self.model, self.model.rsplit("/", 1)[-1], self.label)
+        return tuple(dict.fromkeys(name.casefold() for name in names if name))
 
     @property
     def display(self) -> str:
@@ -139,6 +146,7 @@ class RouteRequest:
     is_counted: bool = False  # the model's own tokenizer counted them
     output_tokens: int | None = None  # the most that the answer may have; None where the request does not say
     paths: tuple[str, ...] = ()  # the files that its text comes from, relative to the workspace
+    is_text: bool = True  # all that it says can be read; tokens, sound and files cannot be redacted
     conversation: str | None = None  # requests of one conversation stay with one model
     settled_on: str | None = None  # the route that answered this conversation so far
     difficulty: float | None = None  # 0 to 1, of a scorer; None where nobody judged
@@ -293,7 +301,7 @@ class Answer:
     def headers(self) -> Mapping[str, str]:
         """The response headers that say who answers and why."""
         said = {
-            "X-AIDP-Route": "".join(c if c.isascii() and c.isprintable() else "?" for c in self.route),
+            "X-AIDP-Route": _in_a_header(self.route),
             "X-AIDP-Reason": self.reason,
             "X-AIDP-Attempts": str(self.attempts),
             "X-AIDP-Locality": str(self.locality),
@@ -309,6 +317,12 @@ class Answer:
         if self.notes:
             said["X-AIDP-Notes"] = ", ".join(self.notes)
         return said
+
+
+def _in_a_header(text: str) -> str:
+    if text.isascii() and text.isprintable():  # nearly always
+        return text
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)
 
 
 @dataclass(frozen=True)

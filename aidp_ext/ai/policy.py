@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import translate
 from typing import Any
 
@@ -41,7 +42,7 @@ REASONS = {
     "judged_easy": "The request was judged easy enough for a local model.",
     "judged_hard": "The request was judged too hard for a local model.",
     "private": "The request is private, so it stays on local models.",
-    "not_redactable": "The request may leave only redacted, and images cannot be redacted, so it stays here.",
+    "not_redactable": "The request may leave only redacted; images, files and tokens cannot be, so it stays here.",
     "mode_local": "The mode is Local, so only local models answer.",
     "mode_offline": "The mode is Offline, so only local models answer.",
     "mode_cloud": "The mode is Cloud, so cloud models come first.",
@@ -75,6 +76,7 @@ _HARD_NEEDS = (
 )
 _HARD = 0.5  # a difficulty from here on belongs to a strong model
 _UNKNOWN: Mapping[str, Condition] = {}
+_NOTHING_KNOWN = Condition()
 
 
 class Scorer:
@@ -103,26 +105,71 @@ def decide(
     price where money is short, by size, and by how soon it has answered. ``conditions`` are by route.
     Fill in the middle only ranks: a model without it still completes from the text before the cursor.
     """
+    case = _case(request, policy, budget)
     ranked: list[Offer] = []
     refused: list[Choice] = []
-    is_route = any(offer.route == request.model for offer in offers)
+    is_route = "/" in request.model and any(offer.route == request.model for offer in offers)
     for offer in offers:
         is_named = offer.route == request.model if is_route else _named(request.model, offer)
-        reason = _refusal(request, offer, policy, budget) if is_named else "not_asked_for"
+        reason = _refusal(case, offer) if is_named else "not_asked_for"
         if reason is None:
             ranked.append(offer)
         else:
             refused.append(Choice(offer, reason))
     if len(ranked) > 1:
-        ranked.sort(key=lambda offer: _rank(request, offer, policy, budget, conditions.get(offer.route)))
-    return Decision(tuple(Choice(o, _reason(request, o, policy, budget)) for o in ranked), tuple(refused))
+        ranked.sort(key=lambda offer: _rank(case, offer, conditions.get(offer.route, _NOTHING_KNOWN)))
+    return Decision(tuple([Choice(offer, _reason(case, offer)) for offer in ranked]), tuple(refused))
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A request with what follows from it for every offer alike."""
+
+    request: RouteRequest
+    policy: Policy
+    is_tight: bool  # money is short
+    is_exhausted: bool  # there is none left
+    closed: str | None  # why no cloud model may answer
+    is_typing: bool  # and nobody allowed that to leave
+    is_local_first: bool
+    local_reason: str
+    cloud_reason: str
+    task_models: tuple[str, ...]
+
+
+def _case(request: RouteRequest, policy: Policy, budget: Budget) -> _Case:
+    return _Case(
+        request,
+        policy,
+        budget.is_tight,
+        budget.exhausted,
+        _cloud_closed(request, policy),
+        request.task is Task.COMPLETE and request.model == AUTO and policy.mode is not Mode.CLOUD,
+        *_leaning(request, policy, budget),
+        policy.task_models.get(request.task, ()),
+    )
 
 
 def matches(pattern: str, offer: Offer) -> bool:
     """Return whether a glob pattern means this model, under any of its names and whatever the case."""
-    found = _compiled(pattern.casefold()).match
-    names = (offer.route, offer.model, offer.model.rsplit("/", 1)[-1], offer.label)
-    return any(name and found(name.casefold()) is not None for name in names)
+    return _place((pattern,), offer.names) == 0
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _place(patterns: tuple[str, ...], names: tuple[str, ...]) -> int:
+    """Return the place of the first pattern that means one of the names, their number where none does.
+
+    Kept, since a decision asks this several times for each of perhaps hundreds of models, always the same.
+    """
+    for place, pattern in enumerate(patterns):
+        found = _compiled(pattern.casefold()).match
+        if any(found(name) is not None for name in names):
+            return place
+    return len(patterns)
+
+
+def _is_among(patterns: tuple[str, ...], offer: Offer) -> bool:
+    return _place(patterns, offer.names) < len(patterns)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -130,27 +177,27 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
 
 
-def _refusal(request: RouteRequest, offer: Offer, policy: Policy, budget: Budget) -> str | None:
-    if offer.locality is Locality.CLOUD:
-        closed = _cloud_closed(request, policy)
-        if closed is not None:
-            return closed
-    elif not policy.allow_local:
+def _refusal(case: _Case, offer: Offer) -> str | None:
+    request, policy = case.request, case.policy
+    is_cloud = offer.locality is Locality.CLOUD
+    if is_cloud and case.closed is not None:
+        return case.closed
+    if not is_cloud and not policy.allow_local:
         return "local_not_allowed"
-    if any(matches(pattern, offer) for pattern in policy.denied_models):
+    if policy.denied_models and _is_among(policy.denied_models, offer):
         return "not_allowed"
     for allowed in (policy.allowed_models, policy.team_allowed_models):
-        if allowed and not any(matches(pattern, offer) for pattern in allowed):
+        if allowed and not _is_among(allowed, offer):
             return "not_allowed"
-    for need in _HARD_NEEDS:
-        if need in request.needs and need not in offer.capabilities:
-            return f"no_{need}"
+    if not request.needs <= offer.capabilities:
+        for need in _HARD_NEEDS:
+            if need in request.needs and need not in offer.capabilities:
+                return f"no_{need}"
     if request.prompt_tokens > _context(offer, policy):
         return "context_too_long"
-    is_typing = request.task is Task.COMPLETE and request.model == AUTO and offer.locality is Locality.CLOUD
-    if is_typing and policy.mode is not Mode.CLOUD and not _place_is_named(policy, offer):
+    if is_cloud and case.is_typing and not _is_among(policy.task_models.get(Task.COMPLETE, ()), offer):
         return "typing_stays"
-    if budget.exhausted and _costs(offer):
+    if case.is_exhausted and _costs(offer):
         return "over_budget"
     return None
 
@@ -173,7 +220,7 @@ def _cloud_closed(request: RouteRequest, policy: Policy) -> str | None:
         return "mode_offline"
     if request.privacy is Privacy.LOCAL:
         return "private"
-    if request.privacy is Privacy.REDACT and Capability.VISION in request.needs:
+    if request.privacy is Privacy.REDACT and (Capability.VISION in request.needs or not request.is_text):
         return "not_redactable"
     if policy.mode is Mode.LOCAL:
         return "mode_local"
@@ -195,48 +242,42 @@ def _leaning(request: RouteRequest, policy: Policy, budget: Budget) -> tuple[boo
     return False, "local_fallback", "cloud_first"
 
 
-def _place_is_named(policy: Policy, offer: Offer) -> bool:
-    return any(matches(pattern, offer) for pattern in policy.task_models.get(Task.COMPLETE, ()))
-
-
 def _context(offer: Offer, policy: Policy) -> int:
     return offer.context_length or policy.default_context_tokens
-
-
-def _place(patterns: Sequence[str], offer: Offer) -> int:
-    return next((place for place, pattern in enumerate(patterns) if matches(pattern, offer)), len(patterns))
 
 
 Rank = tuple[bool, bool, bool, int, bool, int, bool, bool, float, float, float, str]
 
 
-def _rank(request: RouteRequest, offer: Offer, policy: Policy, budget: Budget, condition: Condition | None) -> Rank:
-    is_local_first, _, _ = _leaning(request, policy, budget)
+def _rank(case: _Case, offer: Offer, condition: Condition) -> Rank:
+    request, policy = case.request, case.policy
     size = offer.parameters_b if offer.parameters_b is not None else 0.0
     price = offer.price.input + offer.price.output if offer.price is not None else 0.0
     return (
-        condition is not None and condition.is_cooling,
+        condition.is_cooling,
         request.prompt_tokens + (request.output_tokens or 0) > _context(offer, policy),  # the answer would be cut
         offer.route != request.settled_on,
-        _place(policy.task_models.get(request.task, ()), offer),
-        (offer.locality is Locality.LOCAL) != is_local_first,
-        0 if budget.is_tight else _place(policy.preferred_models, offer),
+        _place(case.task_models, offer.names) if case.task_models else 0,
+        (offer.locality is Locality.LOCAL) != case.is_local_first,
+        0 if case.is_tight else _place(policy.preferred_models, offer.names),
         Capability.FIM in request.needs and Capability.FIM not in offer.capabilities,
         offer.loaded is False,
-        price if budget.is_tight else 0.0,
-        size if is_local_first else -size,  # quick ones first for completion, strong ones first otherwise
-        condition.latency_ms if condition is not None and condition.latency_ms is not None else 0.0,
+        price if case.is_tight else 0.0,
+        size if case.is_local_first else -size,  # quick ones first for completion, strong ones first otherwise
+        condition.latency_ms or 0.0,
         offer.route,
     )
 
 
-def _reason(request: RouteRequest, offer: Offer, policy: Policy, budget: Budget) -> str:
+def _reason(case: _Case, offer: Offer) -> str:
+    request = case.request
     if request.model in (offer.route, offer.model, AUTO_LOCAL, AUTO_CLOUD):
         return "asked_for"
-    closed = _cloud_closed(request, policy) or ("over_budget" if budget.exhausted else None)
-    if closed is not None and offer.locality is Locality.LOCAL:
-        return closed
+    is_local = offer.locality is Locality.LOCAL
+    if is_local and case.closed is not None:
+        return case.closed
+    if is_local and case.is_exhausted:
+        return "over_budget"
     if offer.route == request.settled_on:
         return "same_conversation"
-    _, local, cloud = _leaning(request, policy, budget)
-    return local if offer.locality is Locality.LOCAL else cloud
+    return case.local_reason if is_local else case.cloud_reason

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
-#: US dollars per 10⁶ tokens for a model, or a family of models, that the list does not know: above every general-purpose model
-#: that it holds from the large providers in 2026. Only versions sold for extra-long thinking cost more.
+#: US dollars per 10⁶ tokens for a model, or a family of models, that the list does not know: above every
+#: general-purpose model that it holds from the large providers in 2026. Only versions sold for extra-long thinking
+#: cost more.
 UNKNOWN = Price(input=30.0, output=150.0, is_estimated=True)
 
 _FIELDS = ("input", "output", "cached_input", "cache_write")

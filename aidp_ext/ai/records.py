@@ -32,8 +32,7 @@ class Records:
         """Write a change of the settings down: a key, a rule, a model that was pulled."""
         self._audit.append(event, caller.name, **fields)
 
-    def refused(self, call: Ongoing, error: AidpError) -> None:
-        """Write down that no model was asked."""
+    def _append_refusal(self, call: Ongoing) -> None:
         self._audit.append(
             "ai.refused",
             call.caller.name,
@@ -41,7 +40,7 @@ class Records:
             task=call.request.task,
             model=call.request.model[:200],
             privacy=call.verdict.privacy,
-            code=error.code,
+            code=call.outcome,
         )
 
     def attempted(self, call: Ongoing, outcome: str) -> None:
@@ -50,10 +49,12 @@ class Records:
 
     def finished(self, call: Ongoing, reservation: Reservation | None) -> None:
         """Write down how a call ended, and settle its reservation."""
+        self._ledger.settle(reservation, as_row(call))  # money first, whatever becomes of the rest
         if call.first_ms is not None:  # attempts without an answer have their records already
             self._append_call(call, call.outcome)
+        elif not call.attempts:
+            self._append_refusal(call)
         metrics.finished(call)
-        self._ledger.settle(reservation, as_row(call))
 
     def content(self, call: Ongoing, answer: bytes) -> None:
         """Keep what a model was sent and what it said, where an admin wants that."""

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 from tornado import web
 
-from aidp_ext.ai import dialect, views
+from aidp_ext.ai import contract, dialect, views
 from aidp_ext.ai.dialect import Request
 from aidp_ext.ai.models import Answer, Caller, Dialect, Privacy, RouteRequest, Task
 from aidp_ext.ai.refusals import NEXT_STEP
 from aidp_ext.ai.rules import WorkspaceRules
 from aidp_ext.ai.service import AiService, Progress
-from aidp_ext.core.errors import AidpError, InvalidRequest, StorageError
+from aidp_ext.core.errors import (
+    AidpError,
+    BudgetExhausted,
+    Conflict,
+    ContextTooLong,
+    InvalidRequest,
+    ModelNotFound,
+    NoModelAvailable,
+    NotFound,
+    PolicyRefused,
+    RateLimited,
+    StorageError,
+    Superseded,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
 from aidp_ext.core.web import Api, Route, endpoint, error_body
 
 _FORWARDED = ("X-AIDP-Task", "X-AIDP-Privacy", "X-AIDP-Path", "X-AIDP-Conversation")
-_CONVERSATION = re.compile(r"[!-~]{1,200}")
+_CONVERSATION = re.compile(contract.CONVERSATION)
 _MOST_PATHS = 1000
+_CHAT = {"messages": [{"role": "user", "content": "What does df.explode do?"}], "max_tokens": 200}
+_NO_MODEL = (ModelNotFound, PolicyRefused, NoModelAvailable, BudgetExhausted, StorageError, UpstreamError)
+_ANSWERING = (*_NO_MODEL, ContextTooLong, RateLimited, Superseded, UpstreamTimeout, UpstreamRejected)
 
 
 class AiApi(Api):
@@ -58,6 +78,7 @@ class AiApi(Api):
             prompt_tokens=parsed.tokens(),
             output_tokens=parsed.output_tokens(),
             paths=_paths(headers.get("X-AIDP-Path")),
+            is_text=parsed.is_text(),
             conversation=_conversation(headers.get("X-AIDP-Conversation")),
         )
 
@@ -65,9 +86,18 @@ class AiApi(Api):
         """Answer the request in its dialect."""
         self.check_size()
         body = self.document()
-        request = self.routed(self.fit(body, form), usual)
-        answer = await self.ai.answer(kind, request, body, self.caller(request.task), len(self.request.body))
+        with _not_too_deep():
+            request = self.routed(self.fit(body, form), usual)
+            answer = await self.ai.answer(kind, request, body, self.caller(request.task), len(self.request.body))
         await self.emit(answer)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Write the one error body; an error of a call says which, and how many models were asked for it."""
+        error = (kwargs.get("exc_info") or (None, None))[1]
+        if isinstance(error, AidpError) and "attempts" in error.details:
+            self.set_header("X-AIDP-Attempts", str(error.details["attempts"]))
+            self.set_header("X-AIDP-Call", error.details["call"])
+        super().write_error(status_code, **kwargs)
 
     async def emit(self, answer: Answer) -> None:
         """Send an answer in the form that it has."""
@@ -82,7 +112,17 @@ class ChatCompletions(AiApi):
 
     for_kernels = True
 
-    @endpoint("execute")
+    @endpoint(
+        "execute",
+        takes=dialect.ChatRequest,
+        example=_CHAT,
+        gives=contract.ChatAnswer,
+        streams=contract.ChatChunk,
+        request_headers=contract.RequestHeaders,
+        answer_headers=contract.AnswerHeaders,
+        raises=_ANSWERING,
+        statuses=(413,),
+    )
     async def post(self) -> None:
         """Answer a chat."""
         await self.answer(Dialect.CHAT, dialect.ChatRequest, Task.CHAT)
@@ -93,7 +133,17 @@ class Completions(AiApi):
 
     for_kernels = True
 
-    @endpoint("execute")
+    @endpoint(
+        "execute",
+        takes=dialect.CompletionRequest,
+        example={"prompt": "def add(a, b):", "suffix": "\n\nadd(1, 2)", "max_tokens": 64},
+        gives=contract.CompletionAnswer,
+        streams=contract.ChatChunk,
+        request_headers=contract.RequestHeaders,
+        answer_headers=contract.AnswerHeaders,
+        raises=_ANSWERING,
+        statuses=(413,),
+    )
     async def post(self) -> None:
         """Complete a text."""
         await self.answer(Dialect.COMPLETIONS, dialect.CompletionRequest, Task.COMPLETE)
@@ -104,7 +154,16 @@ class Embeddings(AiApi):
 
     for_kernels = True
 
-    @endpoint("execute")
+    @endpoint(
+        "execute",
+        takes=dialect.EmbeddingsRequest,
+        example={"input": ["a penguin", "a notebook"]},
+        gives=contract.EmbeddingsAnswer,
+        request_headers=contract.RequestHeaders,
+        answer_headers=contract.AnswerHeaders,
+        raises=_ANSWERING,
+        statuses=(413,),
+    )
     async def post(self) -> None:
         """Make embeddings."""
         await self.answer(Dialect.EMBEDDINGS, dialect.EmbeddingsRequest, Task.EMBED)
@@ -115,7 +174,17 @@ class Messages(AiApi):
 
     for_kernels = True
 
-    @endpoint("execute")
+    @endpoint(
+        "execute",
+        takes=dialect.MessagesRequest,
+        example=_CHAT,
+        gives=contract.MessagesAnswer,
+        streams=contract.MessagesEvent,
+        request_headers=contract.RequestHeaders,
+        answer_headers=contract.AnswerHeaders,
+        raises=_ANSWERING,
+        statuses=(413,),
+    )
     async def post(self) -> None:
         """Answer a chat in Anthropic's dialect."""
         await self.answer(Dialect.MESSAGES, dialect.MessagesRequest, Task.CHAT)
@@ -134,7 +203,7 @@ class Models(AiApi):
 
     for_kernels = True
 
-    @endpoint("read")
+    @endpoint("read", gives=contract.ModelList)
     async def get(self) -> None:
         """List the models that may be used now, the automatic choices first."""
         offers = await self.ai.models(self.caller())
@@ -147,7 +216,7 @@ class ModelByName(AiApi):
 
     for_kernels = True
 
-    @endpoint("read")
+    @endpoint("read", gives=contract.ModelSaid, raises=_NO_MODEL)
     async def get(self, name: str) -> None:
         """Return one model."""
         offers = await self.ai.models(self.caller())
@@ -166,21 +235,22 @@ class RouteDecision(AiApi):
 
     for_kernels = True
 
-    @endpoint("read")
+    @endpoint(
+        "read",
+        takes=dialect.RouteQuestion,
+        example={"task": "complete", "prompt_tokens": 900, "paths": ["data/people.csv"]},
+        gives=contract.RouteSaid,
+        raises=(StorageError,),
+    )
     async def post(self) -> None:
         """Say which model would answer, and why each other one would not."""
         request = dialect.route_request(self.body(dialect.RouteQuestion))
         decision = await self.ai.route(request, self.caller())
-        said: dict[str, Any] = {"mode": self.ai.mode, "task": request.task, **views.decision(decision)}
-        best = decision.best
-        if best is not None:
-            since = self.ai.loading_since(best.offer.route)
-            said |= {**views.choice(best), "loaded": best.offer.loaded, "loading_since": since, "next_step": None}
-        else:
+        error = None
+        if decision.best is None:
             error = await self.ai.explain_none(request, decision, self.caller())
-            said |= dict.fromkeys(("route", "provider", "model", "label", "locality", "loaded", "loading_since"))
-            said |= {"reason": "no_model", "message": error.message, "next_step": error.next_step or NEXT_STEP}
-        self.reply(said)
+            error.suggest(NEXT_STEP)
+        self.reply(views.route(decision, request.task, self.ai, error))
 
 
 class PreviewRequest(AiApi):
@@ -188,24 +258,34 @@ class PreviewRequest(AiApi):
 
     for_kernels = True
 
-    @endpoint("read")
+    @endpoint(
+        "read",
+        takes=dialect.Request,
+        example=_CHAT,
+        gives=contract.PreviewSaid,
+        request_headers=contract.RequestHeaders,
+        raises=(StorageError,),
+        statuses=(413,),
+    )
     async def post(self) -> None:
         """Show what a request would send and to whom; nothing is sent. The body is a request of any dialect."""
         self.check_size()
         body = self.document()
         kind, form, usual = dialect.dialect_of(body)
-        request = self.routed(self.fit(body, form), usual)
-        caller = self.caller(request.task)
-        self.reply(views.preview(await self.ai.preview(kind, request, body, caller, len(self.request.body))))
+        with _not_too_deep():
+            request = self.routed(self.fit(body, form), usual)
+            caller = self.caller(request.task)
+            shown = await self.ai.preview(kind, request, body, caller, len(self.request.body))
+        self.reply(views.preview(shown))
 
 
 class Providers(AiApi):
     """``providers``."""
 
-    @endpoint("read")
+    @endpoint("read", query=contract.ProvidersQuery, gives=contract.ProvidersSaid, raises=(StorageError,))
     async def get(self) -> None:
         """List the model servers with their state and models; ``?refresh=1`` asks each of them again."""
-        statuses = await self.ai.providers(refresh=self.get_query_argument("refresh", "") in ("1", "true"))
+        statuses = await self.ai.providers(refresh=self.query(contract.ProvidersQuery).refresh)
         key_store = await self.ai.key_store()
         self.reply(
             {
@@ -220,22 +300,28 @@ class Providers(AiApi):
 class ProviderTrial(AiApi):
     """``providers/<name>/test``."""
 
-    @endpoint("execute")
+    @endpoint("execute", gives=contract.TrialSaid, raises=(NotFound,))
     async def post(self, name: str) -> None:
         """Ask a provider anew and make one tiny call."""
-        self.reply(await self.ai.try_out(name, self.caller()))
+        self.reply(views.trial(await self.ai.try_out(name, self.caller())))
 
 
 class Keys(AiApi):
     """``keys/<provider>``: a key goes in and never comes out."""
 
-    @endpoint("write")
+    @endpoint(
+        "write",
+        takes=dialect.KeyChange,
+        example={"key": "sk-…"},
+        gives=contract.KeyChanged,
+        raises=(NotFound, StorageError),
+    )
     async def put(self, provider: str) -> None:
         """Keep a provider's key."""
         await self.ai.set_key(provider, self.body(dialect.KeyChange).key, self.caller())
         self.reply({"provider": provider, "source": self.ai.key_source(provider)})
 
-    @endpoint("write")
+    @endpoint("write", gives=contract.KeyChanged, raises=(NotFound, StorageError))
     async def delete(self, provider: str) -> None:
         """Forget a provider's key."""
         await self.ai.set_key(provider, None, self.caller())
@@ -245,7 +331,13 @@ class Keys(AiApi):
 class Pull(AiApi):
     """``pull``."""
 
-    @endpoint("execute")
+    @endpoint(
+        "execute",
+        takes=dialect.PullRequest,
+        example={"model": "qwen2.5-coder:1.5b"},
+        streams=contract.PullReport,
+        raises=(NotFound, Conflict, PolicyRefused, StorageError, UpstreamError, UpstreamTimeout, UpstreamRejected),
+    )
     async def post(self) -> None:
         """Download a model, reporting as events; closing the connection stops it."""
         wanted = self.body(dialect.PullRequest)
@@ -257,10 +349,10 @@ class Pull(AiApi):
 class UsageReport(AiApi):
     """``usage``."""
 
-    @endpoint("read")
+    @endpoint("read", query=contract.UsageQuery, gives=contract.UsageSaid, raises=(StorageError,))
     async def get(self) -> None:
         """Return calls, tokens and money by day, user, team, model and task, and the budgets."""
-        days = _whole_number(self, "days", 30, 3660)
+        days = self.query(contract.UsageQuery).days
         caller = self.caller()
         report = await self.ai.usage(days, None if self.sees_everybody() else caller.name)
         try:
@@ -275,10 +367,10 @@ class Calls(AiApi):
 
     for_kernels = True
 
-    @endpoint("read")
+    @endpoint("read", query=contract.CallsQuery, gives=contract.CallsSaid, raises=(StorageError,))
     async def get(self) -> None:
         """Return the latest calls with their routes and reasons, newest first."""
-        limit = _whole_number(self, "limit", 50, 1000)
+        limit = self.query(contract.CallsQuery).limit
         user = None if self.sees_everybody() else self.who()
         self.reply({"calls": [views.call(call) for call in await self.ai.recent(limit, user)]})
 
@@ -286,12 +378,18 @@ class Calls(AiApi):
 class PrivacyRules(AiApi):
     """``rules``: the workspace's."""
 
-    @endpoint("read")
+    @endpoint("read", gives=contract.RulesSaid)
     async def get(self) -> None:
         """Return what never leaves, by the workspace's and the admin's rules."""
         self.reply(views.rules(self.ai))
 
-    @endpoint("write")
+    @endpoint(
+        "write",
+        takes=dialect.RulesChange,
+        example={"never_leave": ["data/raw/", "*.csv"], "privacy": "redact"},
+        gives=contract.RulesSaid,
+        raises=(Conflict, StorageError),
+    )
     async def put(self) -> None:
         """Write the workspace's rules into its aidp.toml."""
         wanted = self.body(dialect.RulesChange)
@@ -302,7 +400,12 @@ class PrivacyRules(AiApi):
 class FeedbackCounts(AiApi):
     """``feedback``."""
 
-    @endpoint("execute")
+    @endpoint(
+        "execute",
+        takes=dialect.Feedback,
+        example={"route": "ollama/qwen2.5-coder:1.5b", "accepted": 1},
+        gives=contract.Nothing,
+    )
     async def post(self) -> None:
         """Count suggestions that were taken over and dropped, for the model that made them."""
         said = self.body(dialect.Feedback)
@@ -313,12 +416,14 @@ class FeedbackCounts(AiApi):
 class CurrentMode(AiApi):
     """``mode``."""
 
-    @endpoint("read")
+    @endpoint("read", gives=contract.ModesSaid)
     async def get(self) -> None:
         """Return the mode and the ones to choose from."""
         self.reply(views.modes(self.ai.mode))
 
-    @endpoint("write")
+    @endpoint(
+        "write", takes=dialect.ModeChange, example={"mode": "local"}, gives=contract.ModesSaid, raises=(StorageError,)
+    )
     async def put(self) -> None:
         """Take another mode; it is kept over restarts."""
         self.ai.set_mode(self.body(dialect.ModeChange).mode, self.caller())
@@ -350,6 +455,15 @@ USER_ROUTES: tuple[Route, ...] = (
 )
 
 
+@contextlib.contextmanager
+def _not_too_deep() -> Iterator[None]:
+    """Refuse what could be parsed and is yet too deep to be looked at, or to be written again."""
+    try:
+        yield
+    except RecursionError as error:
+        raise InvalidRequest("The request is nested too deeply.") from error
+
+
 def _paths(header: str | None) -> tuple[str, ...]:
     """Return the paths of an ``X-AIDP-Path`` header: percent-encoded, between commas."""
     if not header:
@@ -370,13 +484,6 @@ def _conversation(header: str | None) -> str | None:
     return header.strip()
 
 
-def _whole_number(handler: AiApi, name: str, usual: int, most: int) -> int:
-    given = handler.get_query_argument(name, str(usual))
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= most):
-        raise InvalidRequest(f"`{name}`: expected a whole number from 1 to {most}.", field=name)
-    return int(given)
-
-
 async def _as_events(first: Progress | None, reports: AsyncIterator[Progress]) -> AsyncGenerator[bytes, None]:
     try:
         if first is not None:
@@ -390,5 +497,4 @@ async def _as_events(first: Progress | None, reports: AsyncIterator[Progress]) -
 
 
 def _event(report: Progress) -> bytes:
-    said = {"status": report.status, "completed": report.completed, "total": report.total}
-    return b"data: " + msgspec.json.encode(said) + b"\n\n"
+    return b"data: " + msgspec.json.encode(views.progress(report)) + b"\n\n"

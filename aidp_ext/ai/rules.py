@@ -20,15 +20,16 @@ import re
 import tempfile
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import msgspec
 
 from aidp_ext.ai.models import Privacy
-from aidp_ext.core.errors import StorageError
+from aidp_ext.core.errors import InvalidRequest, StorageError
 
 FILE_NAME = "aidp.toml"
 #: The path that stands for the outputs of cells.
@@ -38,6 +39,9 @@ OUTPUTS = "outputs"
 _STRICTNESS = (Privacy.LOCAL, Privacy.REDACT, Privacy.CLOUD)
 _KEYS = ("never_leave", "privacy")
 _MAX_BYTES = 256 * 1024
+_MOST_PATTERNS = 1000
+_MOST_DOTS = 64  # in one key: reading one takes time by the square of its parts, minutes for what a file can hold
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?|\'[^\']*+\'?')  # or what there is of one: so that it is read once
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Rules:
     ) -> None:
         """Take the admin's patterns, the least private class they allow, and the class where nobody says any."""
         self._root = root
+        self._file = None if root is None else str(root / FILE_NAME)
         self._admin = WorkspaceRules(tuple(never_leave), privacy, _problem_with(never_leave))
         self._default = default
         self._stamp: tuple[int, ...] | None = None
@@ -104,18 +109,16 @@ class Rules:
 
     def read(self) -> WorkspaceRules:
         """Return what the workspace's file says now; empty rules where there is none."""
-        if self._root is None:
+        if self._file is None:
             return WorkspaceRules()
-        path = self._root / FILE_NAME
         try:
-            stat = path.stat()
+            stat = os.stat(self._file)  # noqa: PTH116 - each request asks, and a Path takes twice as long
             stamp = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
             if stamp != self._stamp:
-                text = "" if stat.st_size > _MAX_BYTES else path.read_text(encoding="utf-8")
-                self._rules = _parsed(text) if text or not stat.st_size else _broken("it is too large")
+                self._rules = _parsed_file(self._file) if S_ISREG(stat.st_mode) else _broken("it is no file")
                 self._stamp = stamp
         except FileNotFoundError:
-            if path.is_symlink():
+            if os.path.islink(self._file):  # noqa: PTH114
                 return _broken("it is a link to nowhere")
             return WorkspaceRules()
         except OSError as error:
@@ -127,17 +130,21 @@ class Rules:
     def write(self, rules: WorkspaceRules) -> None:
         """Put rules into the workspace's file and keep all else that it says.
 
-        Raises StorageError where there is no workspace, a rule or the file as it is cannot be understood, or it cannot
-        be written.
+        Raises InvalidRequest for a rule that cannot be understood; StorageError where there is no workspace, the file
+        as it is cannot be understood, or it cannot be written.
         """
         by_hand = f"Edit {FILE_NAME} by hand."
         if self._root is None:
             raise StorageError("There is no workspace whose rules could be kept.")
         if problem := _problem_with(rules.never_leave):
-            raise StorageError(f"The rules were not kept: {problem}.", next_step="Correct the pattern.")
+            raise InvalidRequest(f"The rules were not kept: {problem}.", field="never_leave")
         path = (self._root / FILE_NAME).resolve()
         try:
+            if path.exists() and (not path.is_file() or path.stat().st_size > _MAX_BYTES):
+                raise StorageError(f"{FILE_NAME} is too large, or no file, so it was not changed.", next_step=by_hand)
             text = path.read_text(encoding="utf-8") if path.exists() else ""
+            if _has_long_key(text):
+                raise StorageError(f"{FILE_NAME} has a line with too many dots.", next_step=by_hand)
             wanted = {**tomllib.loads(text)}
             wanted["ai"] = {**wanted.get("ai", {}), **dict.fromkeys(_KEYS), **_as_table(rules)}
             wanted["ai"] = {key: value for key, value in wanted["ai"].items() if value is not None}
@@ -175,8 +182,22 @@ def _broken(why: str) -> WorkspaceRules:
     return WorkspaceRules(problem=f"{FILE_NAME}: {why}")
 
 
+def _parsed_file(path: str) -> WorkspaceRules:
+    """Return what a file says. A repository may bring anything by its name, a link to a device among it."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # no pipe is waited for
+        data = file.read(_MAX_BYTES + 1)
+    return _parsed(data.decode()) if len(data) <= _MAX_BYTES else _broken("it is too large")
+
+
+def _has_long_key(text: str) -> bool:
+    """Return whether a line may hold a key of very many parts. What is inside of texts does not count."""
+    return any(_STRING.sub("", line).count(".") > _MOST_DOTS for line in text.splitlines())
+
+
 def _parsed(text: str) -> WorkspaceRules:
     """Return the rules in a file's text; with a problem where they are not as they should be."""
+    if _has_long_key(text):
+        return _broken("a line has too many dots")
     try:
         found = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -217,9 +238,10 @@ _OUR_KEY = re.compile(rf"\s*[\"']?(?:{'|'.join(_KEYS)})[\"']?\s*=")
 
 def _edited(text: str, table: dict[str, Any]) -> str:
     """Return a TOML text with our keys of [ai] set anew. Who calls checks the result: this knows lines, not TOML."""
-    # JSON's texts and lists are TOML's too
+    # JSON's texts and lists are TOML's too, but for DEL
     ours = [
-        f"{key} = {msgspec.json.format(msgspec.json.encode(value), indent=0).decode()}" for key, value in table.items()
+        f"{key} = {msgspec.json.format(msgspec.json.encode(value), indent=0).decode()}".replace("\x7f", r"\u007f")
+        for key, value in table.items()
     ]
     made: list[str] = []
     place: int | None = None
@@ -295,7 +317,9 @@ def _target(root: Path, place: str) -> str | None:
         return None
 
 
-def _problem_with(patterns: Iterable[str]) -> str:
+def _problem_with(patterns: Sequence[str]) -> str:
+    if len(patterns) > _MOST_PATTERNS:  # each request looks at all of them
+        return f"there are more than {_MOST_PATTERNS:,} patterns"
     for pattern in patterns:
         if pattern.lstrip().startswith("!"):
             return f"`{pattern[:100]}`: exceptions (!) are not supported"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from aidp_ext.ai.ledger import Ledger
 from aidp_ext.ai.limits import RateLimiter
 from aidp_ext.ai.models import (
     Answer,
+    Budget,
     Caller,
     Capability,
     Decision,
@@ -47,7 +48,7 @@ from aidp_ext.ai.records import Records, as_row
 from aidp_ext.ai.redact import Finding, Redactor
 from aidp_ext.ai.rules import Rules, WorkspaceRules
 from aidp_ext.core.audit import AuditLog
-from aidp_ext.core.errors import AidpError, Forbidden, InvalidRequest, NotFound, PolicyRefused
+from aidp_ext.core.errors import AidpError, Conflict, Forbidden, NotFound, PolicyRefused
 from aidp_ext.core.http import HttpClient, Rehearsed, origin, rehearsal
 
 log = logging.getLogger("aidp")
@@ -152,6 +153,11 @@ class AiService:
         await self._ledger.start()
         self._first_look = asyncio.create_task(self._look(), name="aidp first look")
 
+    def after_first_look(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called once every provider has been looked at, and what that takes is loaded."""
+        assert self._first_look is not None
+        self._first_look.add_done_callback(lambda _: call())
+
     async def stop(self) -> None:
         """End what is under way and close all connections."""
         if self._first_look is not None:
@@ -215,7 +221,8 @@ class AiService:
         self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int = 0
     ) -> Preview:
         """Return exactly what a request would send, and where; nothing is sent."""
-        call, decision = await self._dispatcher.prepare(dialect, request, body, caller, size)
+        call = self._dispatcher.begin(dialect, request, body, caller, size)
+        decision = await self._dispatcher.prepare(call)
         verdict = call.verdict
         shown = Preview(decision, verdict.privacy, verdict.reason, verdict.detail)
         best = decision.best
@@ -243,10 +250,11 @@ class AiService:
     async def models(self, caller: Caller) -> tuple[Offer, ...]:
         """Return the models that the rules allow for some request now."""
         offers = await self._catalog.offers(self.mode)
-        policy, budget = self._dispatcher.policy(caller), await self._dispatcher.budget(caller)
+        policy = self._dispatcher.policy(caller)
         allowed: set[str] = set()
         for need in (Capability.CHAT, Capability.COMPLETE, Capability.EMBED):
-            decision = decide(RouteRequest(needs=frozenset({need})), offers, policy, budget)
+            # A budget that is used up hides nothing: who asks all the same learns that it is, and until when.
+            decision = decide(RouteRequest(needs=frozenset({need})), offers, policy, Budget())
             allowed |= {choice.offer.route for choice in decision.ranked}
         return tuple(offer for offer in offers if offer.route in allowed)
 
@@ -356,7 +364,8 @@ class AiService:
         decision = decide(request, [o for o in offers if o.provider == provider], policy, budget)
         if decision.best is None:
             return Trial(True, passed(), None, f"{found.label} answers; it has no model for a chat.")
-        route = decision.best.offer.route
+        local = [c for c in decision.ranked if c.offer.locality is Locality.LOCAL]
+        route = (local or decision.ranked)[0].offer.route  # a trial of what runs here must not leave the machine
         body = {"model": route, "messages": [{"role": "user", "content": _TRIAL}], "max_tokens": 16}
         try:
             await self.answer(Dialect.CHAT, replace(request, model=route), body, caller)
@@ -368,18 +377,24 @@ class AiService:
         """Download a model, reporting as it goes. Closing the iterator stops it. Raises NotFound, UpstreamError …"""
         found = self._provider(provider)
         if not isinstance(found, Pulls):
-            raise InvalidRequest(f"{found.label} downloads no models.", field="provider")
-        if self.mode is Mode.OFFLINE:
-            raise PolicyRefused("In the mode Offline nothing is downloaded.", next_step="Choose another mode.")
+            raise Conflict(f"{found.label} downloads no models.")
+        if found.locality is Locality.CLOUD and self.mode in CLOSED:
+            raise PolicyRefused(CLOSED[self.mode], next_step="Choose another mode.")
+        self._check_may_download()
         self._records.changed("ai.pull", caller, provider=provider, model=model[:200])
         reports = found.pull(model)
         try:
             async for report in reports:
+                self._check_may_download()
                 yield report
         finally:
             with contextlib.suppress(AttributeError):
                 await reports.aclose()  # type: ignore[attr-defined]
             self._catalog.doubt(provider)
+
+    def _check_may_download(self) -> None:
+        if self.mode is Mode.OFFLINE:
+            raise PolicyRefused("In the mode Offline nothing is downloaded.", next_step="Choose another mode.")
 
     def _provider(self, name: str) -> Provider:
         provider = self._catalog.providers.get(name)

@@ -1,16 +1,17 @@
-"""The router's values as its endpoints say them: plain dictionaries, documented in docs/reference."""
+"""The router's values as its endpoints say them: plain dictionaries, typed in contract.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from aidp_ext.ai import contract
 from aidp_ext.ai.budgets import BudgetState, tightest
 from aidp_ext.ai.calls import Call, UsageGroup, UsageReport
-from aidp_ext.ai.models import Choice, Decision, Mode, Offer, Price, ProviderStatus
+from aidp_ext.ai.models import Choice, Decision, Locality, Mode, Offer, Price, ProviderStatus, Task
 from aidp_ext.ai.policy import REASONS
 from aidp_ext.ai.rules import FILE_NAME
-from aidp_ext.ai.service import AiService, Preview
+from aidp_ext.ai.service import AiService, Preview, Progress, Trial
+from aidp_ext.core.errors import AidpError
 
 _MODES = {
     Mode.HYBRID: ("Hybrid", "Completion and small edits on local models, hard reasoning in the cloud."),
@@ -31,9 +32,11 @@ PRIVACY_REASONS = {
 }
 
 
-def modes(current: Mode) -> dict[str, Any]:
+def modes(current: Mode) -> contract.ModesSaid:
     """Return the mode and the ones to choose from."""
-    choices = [{"mode": mode, "label": label, "description": text} for mode, (label, text) in _MODES.items()]
+    choices: list[contract.ModeSaid] = [
+        {"mode": mode, "label": label, "description": text} for mode, (label, text) in _MODES.items()
+    ]
     return {"mode": current, "modes": choices}
 
 
@@ -44,12 +47,12 @@ def automatic(offers: tuple[Offer, ...]) -> list[str]:
     return ["auto", *(f"auto:{locality}" for locality in sorted({offer.locality for offer in offers}, reverse=True))]
 
 
-def automatic_model(name: str) -> dict[str, Any]:
+def automatic_model(name: str) -> contract.ModelSaid:
     """Return such a name as a model of OpenAI's list."""
     return {"id": name, "object": "model", "created": 0, "owned_by": "aidp"}
 
 
-def model(offer: Offer) -> dict[str, Any]:
+def model(offer: Offer) -> contract.ModelSaid:
     """Return a model as an entry of OpenAI's list, with what aidp knows of it."""
     return {
         "id": offer.route,
@@ -68,7 +71,7 @@ def model(offer: Offer) -> dict[str, Any]:
     }
 
 
-def price(known: Price | None) -> dict[str, Any] | None:
+def price(known: Price | None) -> contract.PriceSaid | None:
     """Return a price in US dollars per million tokens."""
     if known is None:
         return None
@@ -81,7 +84,7 @@ def price(known: Price | None) -> dict[str, Any] | None:
     }
 
 
-def choice(chosen: Choice) -> dict[str, Any]:
+def choice(chosen: Choice) -> contract.ChoiceSaid:
     """Return a model that was weighed, with its reason in code and words."""
     offer = chosen.offer
     return {
@@ -95,25 +98,48 @@ def choice(chosen: Choice) -> dict[str, Any]:
     }
 
 
-def decision(made: Decision) -> dict[str, Any]:
-    """Return the models that may answer, best first, and the refused ones."""
-    return {"offers": [choice(c) for c in made.ranked], "refused": [choice(c) for c in made.refused]}
-
-
-def preview(shown: Preview) -> dict[str, Any]:
-    """Return what a request would send."""
-    best = shown.decision.best
-    chosen = choice(best) if best is not None else dict.fromkeys(("route", "provider", "model", "label", "locality"))
-    if shown.error is not None:
-        chosen |= {"reason": shown.error.code, "message": shown.error.message}
-    leaves = shown.url is not None
+def route(made: Decision, task: Task, ai: AiService, error: AidpError | None) -> contract.RouteSaid:
+    """Return a decision: the models that may answer, best first, and the refused ones; ``error`` where none may."""
+    best = made.best
     return {
-        **chosen,
+        "mode": ai.mode,
+        "task": task,
+        **chosen(best, error, "no_model"),
+        "loaded": best.offer.loaded if best is not None else None,
+        "loading_since": ai.loading_since(best.offer.route) if best is not None else None,
+        "offers": [choice(c) for c in made.ranked],
+        "refused": [choice(c) for c in made.refused],
+    }
+
+
+def chosen(best: Choice | None, error: AidpError | None, code: str | None = None) -> contract.Chosen:
+    """Return the model that would answer; without one, or where it would refuse, the error, by ``code`` if given."""
+    said: contract.Chosen = {
+        "route": None,
+        "provider": None,
+        "model": None,
+        "label": None,
+        "locality": None,
+        "reason": "",
+        "message": "",
+        "next_step": None,
+    }
+    if best is not None:
+        said = {**choice(best), "next_step": None}
+    if error is not None:
+        said |= {"reason": code or error.code, "message": error.message, "next_step": error.next_step}
+    return said
+
+
+def preview(shown: Preview) -> contract.PreviewSaid:
+    """Return what a request would send."""
+    return {
+        **chosen(shown.decision.best, shown.error),
         "privacy": shown.privacy,
         "privacy_reason": shown.privacy_reason,
         "privacy_message": PRIVACY_REASONS.get(shown.privacy_reason, ""),
         "privacy_detail": shown.privacy_detail,
-        "leaves": leaves,
+        "leaves": shown.url is not None,
         "url": shown.url,
         "bytes": shown.size,
         "body": shown.body,
@@ -121,11 +147,10 @@ def preview(shown: Preview) -> dict[str, Any]:
             {"kind": f.kind, "label": f.label, "placeholder": f.placeholder, "count": f.count} for f in shown.findings
         ],
         "notes": list(shown.notes),
-        "next_step": shown.error.next_step if shown.error is not None else None,
     }
 
 
-def provider(status: ProviderStatus, ai: AiService) -> dict[str, Any]:
+def provider(status: ProviderStatus, ai: AiService) -> contract.ProviderSaid:
     """Return a provider as the last look found it."""
     source = ai.key_source(status.name)
     return {
@@ -143,7 +168,7 @@ def provider(status: ProviderStatus, ai: AiService) -> dict[str, Any]:
     }
 
 
-def _provider_model(offer: Offer, ai: AiService) -> dict[str, Any]:
+def _provider_model(offer: Offer, ai: AiService) -> contract.ProviderModel:
     since = ai.loading_since(offer.route)
     health, until, latency_ms = ai.condition(offer.route)
     state = "available" if offer.loaded is None else "loaded" if offer.loaded else "installed"
@@ -164,7 +189,7 @@ def _provider_model(offer: Offer, ai: AiService) -> dict[str, Any]:
     }
 
 
-def usage(report: UsageReport, budgets: Sequence[BudgetState]) -> dict[str, Any]:
+def usage(report: UsageReport, budgets: Sequence[BudgetState]) -> contract.UsageSaid:
     """Return what calls add up to, and the budgets that bind the caller, the tightest one first."""
     binding = tightest(tuple(budgets))
     return {
@@ -178,7 +203,7 @@ def usage(report: UsageReport, budgets: Sequence[BudgetState]) -> dict[str, Any]
     }
 
 
-def _budget(state: BudgetState) -> dict[str, Any]:
+def _budget(state: BudgetState) -> contract.BudgetSaid:
     limit = state.limit
     return {
         "scope": limit.scope,
@@ -193,7 +218,7 @@ def _budget(state: BudgetState) -> dict[str, Any]:
     }
 
 
-def _group(group: UsageGroup) -> dict[str, Any]:
+def _group(group: UsageGroup) -> contract.GroupSaid:
     return {
         "key": group.key,
         "calls": group.calls,
@@ -210,7 +235,7 @@ def _group(group: UsageGroup) -> dict[str, Any]:
     }
 
 
-def call(done: Call) -> dict[str, Any]:
+def call(done: Call) -> contract.CallSaid:
     """Return one call, without its content."""
     return {
         "id": done.id,
@@ -220,7 +245,7 @@ def call(done: Call) -> dict[str, Any]:
         "dialect": done.dialect,
         "route": done.route,
         "label": done.model.rsplit("/", 1)[-1],
-        "locality": done.locality or None,
+        "locality": Locality(done.locality) if done.locality else None,
         "reason": done.reason,
         "message": REASONS.get(done.reason, ""),
         "outcome": done.outcome,
@@ -239,7 +264,7 @@ def call(done: Call) -> dict[str, Any]:
     }
 
 
-def rules(ai: AiService) -> dict[str, Any]:
+def rules(ai: AiService) -> contract.RulesSaid:
     """Return what never leaves."""
     own = ai.rules.read()
     return {
@@ -250,3 +275,19 @@ def rules(ai: AiService) -> dict[str, Any]:
         "problem": own.problem or None,
         "admin": {"never_leave": list(ai.config.never_leave), "privacy": ai.config.privacy},
     }
+
+
+def trial(made: Trial) -> contract.TrialSaid:
+    """Return how a provider did."""
+    return {
+        "ok": made.ok,
+        "ms": made.ms,
+        "route": made.route,
+        "message": made.message,
+        "next_step": made.next_step,
+    }
+
+
+def progress(report: Progress) -> contract.PullReport:
+    """Return how far a download is."""
+    return {"status": report.status, "completed": report.completed, "total": report.total}

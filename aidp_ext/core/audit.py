@@ -6,6 +6,7 @@ processes may write to one file: a file lock orders them. Slices write what happ
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
@@ -56,6 +57,7 @@ class AuditLog:
         try:
             size = os.fstat(fd).st_size
             if size != self._last[0]:  # another process wrote meanwhile, or we have just begun
+                size = _cut_to_whole_lines(fd, size)
                 self._last = (size, *_last_record(fd, size, self.path))
             sequence, previous = self._last[1] + 1, self._last[2]
             record = {
@@ -68,7 +70,9 @@ class AuditLog:
             }
             seal = _seal(record)
             line = msgspec.json.encode({**record, "hash": seal}) + b"\n"
-            os.write(fd, line)
+            if os.write(fd, line) != len(line):  # the disk is full: half a record would break the chain
+                os.ftruncate(fd, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._last = (size + len(line), sequence, seal)
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
@@ -115,11 +119,26 @@ def verify(path: Path) -> int:
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         for line in file:
-            yield msgspec.json.decode(line)
+            if line.endswith(b"\n"):  # else its writer was killed before it was a record
+                yield msgspec.json.decode(line)
 
 
 def _seal(record: dict[str, Any]) -> str:
     return hashlib.sha256(msgspec.json.encode(record, order="sorted")).hexdigest()
+
+
+def _cut_to_whole_lines(fd: int, size: int) -> int:
+    """Return the file's size without the half record that a process leaves which dies while it writes.
+
+    It never was a record, and whoever holds the lock knows that its writer is gone.
+    """
+    start = max(0, size - _TAIL)
+    tail = os.pread(fd, size - start, start)
+    end = start + tail.rfind(b"\n") + 1
+    if end == size or (start and end == start):  # the latter is no file of ours
+        return size
+    os.ftruncate(fd, end)
+    return end
 
 
 def _last_record(fd: int, size: int, path: Path) -> tuple[int, str]:
@@ -127,8 +146,6 @@ def _last_record(fd: int, size: int, path: Path) -> tuple[int, str]:
         return 0, _GENESIS
     start = max(0, size - _TAIL)
     tail = os.pread(fd, size - start, start)
-    if not tail.endswith(b"\n"):  # a power cut: end the broken line, so that it is seen and ours stays readable
-        os.write(fd, b"\n")
     for line in reversed(tail.splitlines()):
         try:
             record = msgspec.json.decode(line)

@@ -139,7 +139,10 @@ def _prepared(url: str, may_write: bool = True) -> URL:
         if not may_write:
             return parsed.set(database=f"file:{quote(str(Path(name).absolute()))}", query={"mode": "rw", "uri": "true"})
         Path(name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # the journal takes over its mode
+        # The journal takes over its mode. A file that is there must not be opened and closed here: that would end the
+        # locks of all connections that this process has to it (https://sqlite.org/howtocorrupt.html, 2.2).
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     return parsed
 
 

@@ -15,6 +15,7 @@ import logging
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import msgspec
@@ -107,11 +108,31 @@ def error_event(error: errors.AidpError) -> bytes:
     return b"data: " + msgspec.json.encode(error_body(error)) + b"\n\n"
 
 
-def endpoint(action: Action) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Awaitable[None]]]:
-    """Mark a method of an :class:`Api` as an endpoint that needs ``action`` of the caller. Returns the decorator."""
+@dataclass(frozen=True)
+class Operation:
+    """What :func:`endpoint` says of a method. Types are such as msgspec knows; core/openapi.py describes them."""
+
+    action: Action
+    takes: Any = None  # the JSON body
+    example: Any = None  # of the JSON body
+    query: type[msgspec.Struct] | None = None
+    request_headers: type[msgspec.Struct] | None = None
+    gives: Any = None  # the JSON answer; `str` for plain text
+    streams: Any = None  # the data of an event, where the answer may be, or without ``gives`` is, server-sent events
+    answer_headers: type[msgspec.Struct] | None = None
+    raises: tuple[type[errors.AidpError], ...] = ()  # besides those of who may not, and of what does not fit
+    statuses: tuple[int, ...] = ()  # other refusals
+
+
+def endpoint(action: Action, **said: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., Awaitable[None]]]:
+    """Mark a method of an :class:`Api` as an endpoint that needs ``action`` of the caller. Returns the decorator.
+
+    ``said`` are the further fields of :class:`Operation`.
+    """
 
     def mark(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         method.__aidp_action__ = action  # type: ignore[attr-defined]
+        method.__aidp_operation__ = Operation(action, **said)  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -131,6 +152,9 @@ class _Errors(web.RequestHandler):
         wait_s = error.details.get("retry_after_s") if isinstance(error, errors.AidpError) else None
         if wait_s is not None:
             self.set_header("Retry-After", str(math.ceil(wait_s)))
+        if status_code == 405:
+            taken = [name for name in METHODS if getattr(type(self), name) is not getattr(web.RequestHandler, name)]
+            self.set_header("Allow", ", ".join(taken).upper())
         self.set_header("Content-Type", "application/json")
         self.finish(msgspec.json.encode(self.error_document(error, status_code)))
 
@@ -157,7 +181,10 @@ class Api(_Errors):
     finish_takes_content_type = False  # Jupyter's base class sets it
     for_kernels = False  # whether the token that a Jupyter server gives to its kernels passes here
 
-    who: Callable[[], str]  # the caller's name for the audit record; the host's base class answers
+    # The host's base class answers these. Here they are only named: a method would come before the host's.
+    who: Callable[[], str]  # the caller's name for the audit record
+    teams: Callable[[], tuple[str, ...]]  # those that the caller is in
+    sees_everybody: Callable[[], bool]  # whether the caller may see what others did
 
     def body(self, kind: type[T]) -> T:
         """Return the JSON body as ``kind`` (a msgspec Struct or ``dict``).
@@ -171,16 +198,21 @@ class Api(_Errors):
         if not self.request.body:
             raise errors.InvalidJson("The request has no body; a JSON object is expected.")
         try:
-            return msgspec.json.decode(self.request.body)
+            return _JSON.decode(self.request.body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise errors.InvalidJson(f"The body is not valid JSON: {error}.") from error
         except RecursionError as error:
             raise errors.InvalidJson("The body is nested too deeply.") from error
 
-    def fit(self, document: Any, kind: type[T]) -> T:
-        """Return a JSON value as ``kind``. Raises InvalidRequest naming the field."""
+    def query(self, kind: type[T]) -> T:
+        """Return the query's parameters as ``kind``, the last of those given twice. Raises InvalidRequest."""
+        given = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        return self.fit(given, kind, strict=False)
+
+    def fit(self, document: Any, kind: type[T], *, strict: bool = True) -> T:
+        """Return a JSON value as ``kind``; texts may stand for numbers unless ``strict``. Raises InvalidRequest."""
         try:
-            return msgspec.convert(document, kind)
+            return msgspec.convert(document, kind, strict=strict)
         except msgspec.ValidationError as error:
             raise _invalid_field(error) from error
 
@@ -196,10 +228,17 @@ class Api(_Errors):
         ``events`` is closed at the end, however that comes. The status has gone out before the first event, so a
         failure in the middle becomes an error event.
         """
-        self._set_headers(headers)
-        self.set_header("Content-Type", "text/event-stream")
-        self.set_header("Cache-Control", "no-cache")
-        self.set_header("X-Accel-Buffering", "no")  # nginx would collect the events otherwise
+        try:
+            self._set_headers(headers)
+            self.set_header("Content-Type", "text/event-stream")
+            self.set_header("Cache-Control", "no-cache")
+            self.set_header("X-Accel-Buffering", "no")  # nginx would collect the events otherwise
+            await self._pass_on(events)
+        finally:
+            await events.aclose()
+        self.finish()
+
+    async def _pass_on(self, events: EventSource) -> None:
         try:
             # Else the kernel may hold events back until what went before is acknowledged: 40 ms on a kept connection.
             # Tornado sets the socket back at the end of the response.
@@ -216,21 +255,10 @@ class Api(_Errors):
         except Exception:
             log.exception("stream failed")
             self.write(self.error_event(errors.AidpError("The server failed in the middle of the answer.")))
-        finally:
-            await events.aclose()
-        self.finish()
 
     def error_event(self, error: errors.AidpError) -> bytes:
         """Return an error as an event; some dialects have a form of their own."""
         return error_event(error)
-
-    def teams(self) -> tuple[str, ...]:
-        """Return the teams that the caller is in; a host that knows teams answers."""
-        return ()
-
-    def sees_everybody(self) -> bool:
-        """Return whether the caller may see what others did; on one person's server there are no others."""
-        return True
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None, **options: Any) -> asyncio.Future[None]:
         """Finish the response; Jupyter's own ``finish`` would call every body JSON unless told its type."""
@@ -332,6 +360,17 @@ def _cancellable(method: Callable[..., Awaitable[None]]) -> Callable[..., Awaita
             self._work = None
 
     return run
+
+
+def _number(text: str) -> int | float:
+    """Return a number of JSON that is written with a point or an exponent; 16.0 is the whole number 16 all the same."""
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is out of range")
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+_JSON = msgspec.json.Decoder(float_hook=_number)
 
 
 def _exception(kwargs: Mapping[str, Any]) -> BaseException | None:

@@ -227,6 +227,13 @@ def test_the_dearest_way_to_read_counts() -> None:
     assert worst_case_usd(Price(input=2.0, cached_input=0.2, cache_write=4.0), body, 0) == pytest.approx(2 * plain)
 
 
+@pytest.mark.parametrize("absurd", [{"n": 10**30}, {"best_of": 10**400}, {}])
+def test_an_absurd_request_costs_more_than_any_budget_and_can_still_be_counted(absurd: dict[str, int]) -> None:
+    usd = worst_case_usd(PRICE, asked(**absurd), 2**53 - 1)
+    assert 10**8 < usd < 10**9
+    assert nano(usd) < 2**63
+
+
 @given(st.integers(0, 10**5), st.integers(0, 10**5), st.floats(0, 100), st.floats(0, 100))
 def test_what_a_provider_bills_within_the_bounds_never_exceeds_the_worst_case(
     prompt: int, answer: int, read: float, write: float

@@ -190,6 +190,12 @@ async def test_an_answer_without_a_limit_is_given_one_that_the_money_is_enough_f
     most = int(note.rsplit("_", 1)[1])
     assert most == 5000
     assert upstream.posts()[-1].body["max_tokens"] == most
+    # a limit of 0 is none: it must not win over the one that the money is enough for
+    request = RouteRequest(model="openai/good")
+    body = {"model": "openai/good", "messages": [{"role": "user", "content": "Hello"}], "max_completion_tokens": 0}
+    await service.answer(Dialect.CHAT, request, body, ANA)
+    assert "max_completion_tokens" not in upstream.posts()[-1].body
+    assert 0 < upstream.posts()[-1].body["max_tokens"] <= most
 
 
 async def test_who_asks_too_often_is_told_to_wait(make: Make) -> None:

@@ -36,7 +36,7 @@ from aidp_ext.core.errors import (
 from aidp_ext.core.http import HttpClient
 
 ANA = Caller("ana", {"X-AIDP-Task": "chat"})
-OFFER = Offer("local", "stub", Locality.LOCAL, frozenset({Capability.CHAT}))
+OFFER = Offer("local", "stub", Locality.CLOUD, frozenset({Capability.CHAT}))  # a local one takes no addresses
 ASK: list[Any] = [{"role": "user", "content": "Which bird is it?"}]
 USAGE = {
     "prompt_tokens": 36,
@@ -581,7 +581,9 @@ def test_a_request_says_what_it_needs() -> None:
         MessagesRequest,
     )
     assert request.needs() == {Capability.CHAT, Capability.TOOLS, Capability.VISION, Capability.JSON}
-    assert 1300 <= request.tokens() <= 1310, "three hundred for the text, a thousand for the picture"
+    assert 1305 <= request.tokens() <= 1325, "three hundred for the text, a thousand for the picture, and the tool"
+    older = msgspec.convert({"max_tokens": 1, "messages": ASK, "output_format": {"type": "x"}}, MessagesRequest)
+    assert Capability.JSON in older.needs()
     plain = msgspec.convert({"max_tokens": 1, "messages": ASK}, MessagesRequest)
     assert (plain.needs(), plain.model) == ({Capability.CHAT}, "auto")
     assert 1 <= plain.tokens() <= 10

@@ -218,6 +218,16 @@ async def test_the_gateway_is_asked_for_the_usage_too_and_gets_embeddings() -> N
     ]
 
 
+@pytest.mark.parametrize("said", [{"choices": []}, {"data": None}, {"object": "list"}])
+async def test_an_answer_without_embeddings_is_none(said: dict[str, Any]) -> None:
+    async def server(request: web.Request) -> web.StreamResponse:
+        return web.json_response(said)
+
+    async with at(server) as local:
+        with pytest.raises(UpstreamInvalid, match="without embeddings"):
+            await local.embed(MODEL, {"input": "x"}, ANA)
+
+
 async def test_the_gateway_speaks_anthropics_dialect_itself() -> None:
     paths: list[str] = []
     said = {"type": "message", "role": "assistant", "content": [], "usage": {"input_tokens": 3, "output_tokens": 2}}

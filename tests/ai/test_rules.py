@@ -12,7 +12,7 @@ import pytest
 
 from aidp_ext.ai.models import Privacy
 from aidp_ext.ai.rules import OUTPUTS, Rules, Verdict, WorkspaceRules, matches
-from aidp_ext.core.errors import StorageError
+from aidp_ext.core.errors import InvalidRequest, StorageError
 
 LOCAL, REDACT, CLOUD = Privacy.LOCAL, Privacy.REDACT, Privacy.CLOUD
 
@@ -302,8 +302,15 @@ def test_a_file_that_cannot_be_edited_safely_is_left_as_it_is(tmp_path: Path, te
     assert (tmp_path / "aidp.toml").read_text() == text
 
 
+@pytest.mark.parametrize("pattern", ["a\x7fb", "\x00", '"', "\\", "\u2028", "\x85", "😀", "a\tb"])
+def test_a_pattern_of_odd_characters_is_kept_as_it_is(tmp_path: Path, pattern: str) -> None:
+    rules = Rules(tmp_path)
+    rules.write(WorkspaceRules((pattern,)))
+    assert Rules(tmp_path).read() == WorkspaceRules((pattern,))
+
+
 def test_a_pattern_that_would_close_everything_is_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(StorageError):
+    with pytest.raises(InvalidRequest):
         Rules(tmp_path).write(WorkspaceRules(("!data",)))
     with pytest.raises(StorageError):
         Rules(None).write(WorkspaceRules(("data",)))

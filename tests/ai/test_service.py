@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from traitlets.config import Config
 
 from aidp_ext.ai.config import AiConfig
@@ -31,6 +32,7 @@ from aidp_ext.core.errors import (
 from aidp_ext.core.web import status_of
 from tests.support.processes import free_port
 from tests.support.upstream import ANSWER, GATEWAY_MODELS, KEY, WORDS, Upstream, event
+from tests.support.wire import serving
 
 ANA = Caller("ana")
 CHAT = {"messages": [{"role": "user", "content": "Which bird is it?"}]}
@@ -203,10 +205,15 @@ async def test_a_stream_without_any_event_is_no_answer(make: Make) -> None:
         await ask(make(), "openai/empty-stream", stream=True)
 
 
-async def test_an_error_that_the_server_streams_passes(make: Make) -> None:
+async def test_an_error_that_the_server_streams_is_one(make: Make, records: Any) -> None:
     answer = await ask(make(), "openai/error-event", stream=True)
     assert answer.events is not None
-    assert b"out of memory" in b"".join([chunk async for chunk in answer.events])
+    received = []
+    with pytest.raises(UpstreamRejected, match="out of memory"):
+        async for chunk in answer.events:
+            received.append(chunk)
+    assert b"".join(received) == event("Pen")
+    assert records()[-1]["outcome"] == "upstream_rejected"
 
 
 async def test_leaving_ends_the_work_upstream(make: Make, upstream: Upstream, records: Any) -> None:
@@ -414,6 +421,81 @@ async def test_a_gateway_out_in_the_world_has_no_local_models(make: Make) -> Non
     assert {o.locality for o in offers} == {Locality.CLOUD}
 
 
+@pytest.mark.parametrize(("status", "code"), [(402, "budget_exhausted"), (429, "rate_limited")])
+async def test_a_gateway_that_refuses_for_money_or_haste_is_asked_once_and_its_models_stay_healthy(
+    make: Make, monkeypatch: pytest.MonkeyPatch, status: int, code: str
+) -> None:
+    asked: list[str] = []
+
+    async def gateway(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/models"):
+            listed = [{"id": f"openai/{n}", "aidp": {"capabilities": ["chat"], "locality": "cloud"}} for n in "abcd"]
+            return web.json_response({"object": "list", "data": listed})
+        asked.append((await request.json())["model"])
+        error = {"code": code, "message": "No more.", "type": "x", "details": {}}
+        return web.json_response({"error": error}, status=status)
+
+    async with serving(gateway) as url:
+        service = make(
+            gateway_url=url, gateway_token="t", openai_api_key="", ollama_host=":9", max_retry_wait_s=0, mode="cloud"
+        )
+        for _ in range(4):  # more often than a model may fail
+            with pytest.raises(UpstreamRejected, match="No more") as refused:
+                await ask(service, "auto")
+            assert (refused.value.code, status_of(refused.value)) == (code, status)
+    assert asked == ["openai/a"] * 4
+    assert service.condition("gateway/openai/a")[0] == "ok"
+
+
+async def test_what_a_gateway_allows_since_a_moment_ago_can_be_had_by_name(make: Make) -> None:
+    names = ["a"]
+
+    async def gateway(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/models"):
+            listed = [{"id": f"openai/{n}", "aidp": {"capabilities": ["chat"], "locality": "cloud"}} for n in names]
+            return web.json_response({"object": "list", "data": listed})
+        if request.method == "GET":
+            error = {"code": "policy_refused", "message": "Not for interns.", "type": "x", "details": {}}
+            return web.json_response({"error": error}, status=403)
+        choice = {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
+        return web.json_response({"object": "chat.completion", "choices": [choice]})
+
+    async with serving(gateway) as url:
+        service = make(gateway_url=url, gateway_token="t", openai_api_key="", ollama_host=":9")
+        with pytest.raises(UpstreamRejected, match="Not for interns") as refused:
+            await ask(service, "gateway/openai/b")
+        assert (refused.value.code, status_of(refused.value)) == ("policy_refused", 403)
+        names.append("b")
+        assert await text(await ask(service, "gateway/openai/b")) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words", "code"),
+    [
+        (503, "text/html", "Team gateway is not there at present", "upstream_unreachable"),
+        (401, "application/json", "does not know this server", "upstream_rejected"),
+    ],
+)
+async def test_a_gateway_that_is_away_or_disowns_us_is_said_so(
+    make: Make, status: int, kind: str, words: str, code: str
+) -> None:
+    async def gateway(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            listed = [{"id": "openai/a", "aidp": {"capabilities": ["chat"], "locality": "cloud"}}]
+            return web.json_response({"object": "list", "data": listed})
+        said = {"error": {"code": "unauthenticated", "message": "A token is needed.", "type": "x", "details": {}}}
+        return web.Response(
+            text=json.dumps(said) if status == 401 else "<h1>503</h1>", status=status, content_type=kind
+        )
+
+    async with serving(gateway) as url:
+        service = make(gateway_url=url, gateway_token="t", openai_api_key="", ollama_host=":9")
+        with pytest.raises(AidpError, match=words) as failed:
+            await ask(service, "gateway/openai/a")
+    assert (failed.value.code, status_of(failed.value)) == (code, 502)
+    assert failed.value.next_step
+
+
 async def test_what_a_gateway_says_in_refusal_is_passed_on(make: Make, upstream: Upstream) -> None:
     service = make(gateway_url=f"{upstream.url}/gw", gateway_token="t", openai_api_key="", ollama_host=":9")
     GATEWAY_MODELS.append({"id": "policy-refused", "aidp": {"capabilities": ["chat"]}})
@@ -476,3 +558,19 @@ async def test_going_offline_cuts_what_streams_from_the_cloud(make: Make, upstre
     async with asyncio.timeout(2):
         while not upstream.aborted:
             await asyncio.sleep(0.005)
+
+
+async def test_trying_a_provider_out_stays_here_where_it_can(make: Make, upstream: Upstream) -> None:
+    service = make()
+    trial = await service.try_out("ollama", ANA)
+    assert trial.ok and trial.route is not None
+    offers = {offer.route: offer for offer in await service.models(ANA)}
+    assert offers[trial.route].locality is Locality.LOCAL
+    assert all("cloud" not in request.model for request in upstream.posts())
+
+
+async def test_trying_out_a_server_that_is_down_says_what_to_do(make: Make) -> None:
+    trial = await make(ollama_host=f"127.0.0.1:{free_port()}").try_out("ollama", ANA)
+    assert not trial.ok
+    assert "does not answer" in trial.message
+    assert trial.next_step is not None and "ollama serve" in trial.next_step

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,14 +58,35 @@ def test_tampering_is_seen_at_its_line(path: Path, tamper: object, line: int) ->
         verify(path)
 
 
-def test_half_a_line_left_by_a_power_cut_is_seen_and_does_not_swallow_the_next(path: Path) -> None:
+@pytest.mark.parametrize("length", [1, 40, -1])
+def test_half_a_record_of_a_process_that_was_killed_breaks_no_chain(path: Path, length: int) -> None:
     lines = three(path)
-    path.write_text("\n".join(lines) + "\n" + lines[0][:40])
+    path.write_text("\n".join(lines) + "\n" + lines[0][:length])
+    assert verify(path) == 3
     assert AuditLog(path).append("test.event", "ana", number=3)
     last = json.loads(path.read_text().splitlines()[-1])
     assert (last["seq"], last["prev"]) == (4, json.loads(lines[2])["hash"])
-    with pytest.raises(StorageError, match="line 4 "):
-        verify(path)
+    assert verify(path) == 4
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from aidp_ext.core.audit import AuditLog
+log = AuditLog(Path(sys.argv[1]))
+assert log.append("test.event", "ana")
+full = log.path.stat().st_size + 50
+resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+assert not log.append("test.event", "ana")
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert log.append("test.event", "ana")
+"""
+
+
+def test_a_full_disk_leaves_no_half_record(path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FILL, str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert verify(path) == 2
 
 
 def write_many(path: Path, actor: str) -> None:

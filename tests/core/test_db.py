@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -175,3 +176,16 @@ def test_slices_in_one_database_have_versions_of_their_own(url: str, migrations:
 def test_importing_it_costs_a_server_nothing() -> None:
     code = "import sys, aidp_ext.core.db; sys.exit(any(m in sys.modules for m in ('sqlalchemy', 'alembic')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_opening_a_database_once_more_ends_no_lock_on_it(tmp_path: Path) -> None:
+    """Closing any handle of a file ends the process's locks on it: another process would take its journal away."""
+    file = tmp_path / "one.db"
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("CREATE TABLE note (id)")
+    holder.execute("BEGIN EXCLUSIVE")
+    open_engine(f"sqlite:///{file}").dispose()
+    program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('INSERT INTO note VALUES (1)')"
+    other = subprocess.run([sys.executable, "-c", program, str(file)], capture_output=True, text=True)
+    holder.close()
+    assert "database is locked" in other.stderr

@@ -74,6 +74,11 @@ def test_the_environments_proxy_is_used_for_the_rest(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("no_proxy", "internal.example")
     assert proxy_for("https://api.openai.com/v1") == "http://proxy.example:3128"
     assert proxy_for("https://internal.example/v1") is None
+    monkeypatch.setenv("https_proxy", "http://another.example:3128")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.delenv("no_proxy")
+    assert proxy_for("https://api.openai.com/v1") == "http://another.example:3128"
+    assert proxy_for("https://internal.example/v1") == "http://another.example:3128"
 
 
 def test_what_is_shown_of_an_address_holds_no_secret() -> None:

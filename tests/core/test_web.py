@@ -66,6 +66,22 @@ class Streaming(Api):
             Streaming.ended.set()
 
 
+class Unsendable(Api):
+    """Its events come with a header that cannot be sent."""
+
+    closed = False
+
+    @endpoint("read")
+    async def get(self) -> None:
+        await self.stream(self, headers={"X-Bad": "two\nlines"})
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("nobody is to read them")
+
+    async def aclose(self) -> None:
+        Unsendable.closed = True
+
+
 class Working(Api):
     """Long work without an answer yet."""
 
@@ -113,6 +129,7 @@ ROUTES = [
     ("/echo", Echo),
     ("/fail", Failing),
     ("/stream", Streaming),
+    ("/unsendable", Unsendable),
     ("/work", Working),
     ("/ws", EchoSocket),
     ("/.*", UnknownEndpoint),
@@ -158,6 +175,20 @@ async def test_a_bad_body_is_answered_with_400_and_its_field(
     assert (response.status, error["code"], error["type"]) == (400, code, "invalid_request_error")
     assert error["details"].get("field") == field
     assert field is None or f"`{field}`" in error["message"]
+
+
+@pytest.mark.parametrize("count", [b"16.0", b"1.6e1", b"160e-1"])
+async def test_a_whole_number_may_be_written_in_any_way_that_json_has(
+    client: aiohttp.ClientSession, count: bytes
+) -> None:
+    async with client.post("/echo", data=b'{"count": ' + count + b"}") as response:
+        assert (response.status, (await response.json())["count"]) == (200, 16)
+
+
+@pytest.mark.parametrize("count", [b"16.5", b"1e300", b"1e999", b"9" * 5000])
+async def test_what_is_no_whole_number_is_refused(client: aiohttp.ClientSession, count: bytes) -> None:
+    async with client.post("/echo", data=b'{"count": ' + count + b"}") as response:
+        assert response.status == 400
 
 
 async def test_a_known_error_has_the_one_body(client: aiohttp.ClientSession) -> None:
@@ -240,6 +271,12 @@ async def test_a_failure_in_midstream_is_an_event(client: aiohttp.ClientSession,
     assert first == "data: 1"
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == code
     assert "hunter2" not in text
+
+
+async def test_a_header_that_cannot_be_sent_still_closes_the_events(client: aiohttp.ClientSession) -> None:
+    async with client.get("/unsendable") as response:
+        assert response.status == 500
+    assert Unsendable.closed
 
 
 async def test_a_lost_client_ends_the_stream(client: aiohttp.ClientSession) -> None:

@@ -10,11 +10,13 @@ from types import ModuleType
 
 import pytest
 
+from aidp_ext import app, hubservice
+from aidp_ext.ai import contract
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.policy import REASONS
 from aidp_ext.ai.routes import ROUTES, USER_ROUTES
 from aidp_ext.app import AidpApp
-from aidp_ext.core import errors, web
+from aidp_ext.core import errors, openapi, web
 from tests.support.processes import REPO
 
 
@@ -130,3 +132,18 @@ def test_the_environment_page_is_env_example() -> None:
     for one in generate.documented():
         assert f"| `{one.name}` | " in page
         assert one.says in page
+
+
+@pytest.mark.parametrize(("name", "routes"), [("openapi.json", app.ROUTES), ("openapi-hub.json", hubservice.ROUTES)])
+def test_the_openapi_documents_are_those_that_the_hosts_give(name: str, routes: tuple[web.Route, ...]) -> None:
+    made = json.loads(generate.PAGES[name]())
+    assert made == openapi.document(routes, made["servers"][0]["url"])
+    assert name in generate.api()
+
+
+def test_every_header_is_there() -> None:
+    page = generate.api()
+    for kind in (contract.RequestHeaders, contract.AnswerHeaders):
+        for field in openapi.fields(kind):
+            assert field["description"].endswith(".")
+            assert f"| `{field['name']}` | " in page

@@ -74,7 +74,6 @@ class World:
         with urllib.request.urlopen(request, timeout=60) as response:
             return str(response.headers["X-AIDP-Call"])
 
-
     def put(self, path: str, value: object) -> None:
         """Put a JSON value to one of the server's endpoints."""
         self._change("PUT", path, json.dumps(value).encode())
@@ -383,6 +382,8 @@ def test_it_is_readable_at_any_width_in_both_themes(world: World, panel: Locator
         theme(page, name)
         for width in (235, 320, 600):
             _set_width(page, width)
+            box = panel.bounding_box()
+            assert box is not None and abs(box["width"] - width) <= 20, box  # Lab's own least width is 250
             assert panel.evaluate("panel => [...panel.querySelectorAll('*')].every(e => e.scrollLeft === 0)")
             beyond = panel.locator(".jp-AidpAI-content").evaluate("box => box.scrollWidth - box.clientWidth")
             assert beyond <= 0, "nothing is wider than the panel"

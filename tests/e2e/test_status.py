@@ -25,6 +25,7 @@ def theme(page: Page, name: str) -> None:
     page.locator(".lm-Menu-itemLabel:text-is('Theme')").hover()
     page.locator(f".lm-Menu-itemLabel:text-is('{name}')").click()
     page.wait_for_function("n => document.body.dataset.jpThemeName === n", arg=name)
+    page.locator("#jupyterlab-splash").wait_for(state="detached")  # it covers the page while the theme loads
 
 
 def test_the_popup_says_why_and_changes_the_mode(lab: Started, page: Page) -> None:

@@ -24,23 +24,37 @@ from tests.support.upstream import KEY, Upstream
 
 PREFIX = "/services/aidp/"
 READ, WRITE, EXECUTE = ("custom:aidp:read", "custom:aidp:write", "custom:aidp:execute")
+ADMIN, METRICS = ("custom:aidp:admin", "custom:aidp:metrics")
 USERS = {
     "ana-token": {"name": "ana", "scopes": ["access:services!service=aidp", READ, WRITE, EXECUTE]},
     "viewer-token": {"name": "vic", "scopes": ["access:services!service=aidp", READ]},
     "outsider-token": {"name": "out", "scopes": []},
+    "intern-token": {
+        "name": "ina",
+        "scopes": ["access:services!service=aidp", READ, WRITE, EXECUTE],
+        "groups": ["interns"],
+    },
+    # what the role aidp-admin gives, and an admin's own server, whose token has no more than everybody's
+    "admin-token": {"name": "ada", "admin": True, "scopes": ["access:services!service=aidp", ADMIN, METRICS, READ]},
+    "server-token": {"name": "ada", "admin": True, "scopes": ["access:services!service=aidp", READ, WRITE, EXECUTE]},
+    "prometheus-token": {"kind": "service", "name": "ana", "scopes": ["access:services!service=aidp", METRICS]},
 }
-PATHS = ["health", *(pattern.replace("(.+)", "some/model") for pattern, _ in ROUTES), "no/such"]
+PATHS = ["health", "metrics", *(pattern.replace("(.+)", "some/model") for pattern, _ in ROUTES), "no/such"]
 
 
 class Hub(web.RequestHandler):
     """``GET /hub/api/user``: who holds the token in the header."""
 
+    is_down = False
+
     def get(self) -> None:
+        if Hub.is_down:
+            raise web.HTTPError(503)
         token = self.request.headers.get("Authorization", "").removeprefix("token ").removeprefix("Bearer ")
         user = USERS.get(token)
         if user is None:
             raise web.HTTPError(403)
-        self.write({**user, "kind": "user", "admin": False, "groups": []})
+        self.write({"kind": "user", "admin": False, "groups": [], **user})
 
 
 class EchoSocket(WsApi):
@@ -72,9 +86,18 @@ async def service(_hub_environment: int, tmp_path: Path, upstream: Upstream) -> 
     """The base URL of the service's aidp routes."""
     hub = HTTPServer(web.Application([("/hub/api/user", Hub)]))
     hub.listen(_hub_environment, "127.0.0.1")
-    traits = {"openai_base_url": f"{upstream.url}/v1", "openai_api_key": KEY, "ollama_host": ":9", "gateway_url": ""}
+    traits = {
+        "openai_base_url": f"{upstream.url}/v1",
+        "openai_api_key": KEY,
+        "ollama_host": ":9",
+        "gateway_url": "",
+        "team_models": {"interns": {"denied": ["openai/overloaded", "text-embedding-*"]}},
+        "team_monthly_budgets_usd": {"broke": 0},
+        "preferred_models": ["overloaded", "good"],
+    }
     ai = AiService(AiConfig(config=Config({"AiConfig": traits})), tmp_path, keeps_keys=False)
     application = hubservice.make_app(PREFIX, ai)
+    await ai.start()
     sockets = bind([(f"{PREFIX}test/ws", EchoSocket)], hubservice.HttpBase, hubservice.WsBase, hubservice.guard)
     application.add_handlers(".*", sockets)
     sock, port = bind_unused_port()
@@ -152,3 +175,124 @@ async def test_health_tells_version_and_user(service: str) -> None:
         session.get(f"{service}aidp/health") as response,
     ):
         assert (await response.json())["user"] == "ana"
+
+
+async def get(service: str, path: str, token: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession(headers=bearer(token)) as session,
+        session.get(f"{service}aidp/{path}") as response,
+    ):
+        return response.status, await response.text()
+
+
+async def post(service: str, path: str, token: str, body: dict[str, Any]) -> tuple[int, Any, Any]:
+    async with (
+        aiohttp.ClientSession(headers=bearer(token)) as session,
+        session.post(f"{service}aidp/{path}", json=body) as response,
+    ):
+        return response.status, await response.json(), response.headers
+
+
+CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "x"}]}
+INGRESSES: list[tuple[str, dict[str, Any]]] = [
+    ("ai/v1/chat/completions", CHAT),
+    ("ai/v1/messages", {**CHAT, "max_tokens": 9}),
+    ("ai/v1/completions", {"prompt": "x"}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), INGRESSES)
+async def test_a_teams_rules_bind_its_members_by_every_way_in(
+    service: str, upstream: Upstream, path: str, body: dict[str, Any]
+) -> None:
+    status, said, _ = await post(service, path, "intern-token", {**body, "model": "openai/overloaded"})
+    assert (status, said["error"]["code"]) == (403, "policy_refused")
+    assert said["error"]["message"]
+    assert upstream.posts() == []
+
+
+async def test_a_teams_rules_bind_embeddings_automatic_names_lists_and_previews_too(
+    service: str, upstream: Upstream
+) -> None:
+    embedding = {"model": "openai/text-embedding-3-small", "input": "x"}
+    assert (await post(service, "ai/v1/embeddings", "intern-token", embedding))[0] == 403
+    for name in ("ai/route", "ai/preview"):
+        model = {"model": "openai/overloaded"}
+        body = {**model, **(CHAT if name.endswith("preview") else {})}
+        _, free, _ = await post(service, name, "ana-token", body)
+        assert free["route"] == "openai/overloaded"
+        _, bound, _ = await post(service, name, "intern-token", body)
+        assert bound["route"] is None
+    assert upstream.posts() == []
+    assert "openai/overloaded" in (await get(service, "ai/v1/models", "ana-token"))[1]
+    assert "openai/overloaded" not in (await get(service, "ai/v1/models", "intern-token"))[1]
+    assert (await get(service, "ai/v1/models/openai/overloaded", "intern-token"))[0] == 403
+    status, _, headers = await post(service, "ai/v1/chat/completions", "intern-token", {**CHAT, "model": "auto"})
+    assert (status, headers["X-AIDP-Route"]) == (200, "openai/good")
+    assert {one.model for one in upstream.posts()} == {"good"}
+
+
+async def test_a_teams_budget_binds_its_members_and_hides_no_model(
+    service: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(USERS["intern-token"], "groups", ["broke", "others"])
+    for model in ("openai/good", "auto", "auto:cloud"):
+        status, said, _ = await post(service, "ai/v1/chat/completions", "intern-token", {**CHAT, "model": model})
+        assert (status, said["error"]["code"]) == (402, "budget_exhausted"), model
+        assert "broke" in said["error"]["message"]
+        assert "resets on" in said["error"]["message"]
+        assert said["error"]["details"]["resets_at"]
+    assert upstream.posts() == []
+    assert "openai/good" in (await get(service, "ai/v1/models", "intern-token"))[1]
+
+
+async def test_only_the_admins_scope_shows_what_others_did(service: str) -> None:
+    await post(service, "ai/v1/chat/completions", "ana-token", {**CHAT, "model": "openai/good"})
+
+    async def seen(token: str) -> tuple[set[str], int]:
+        usage = json.loads((await get(service, "ai/usage", token))[1])
+        calls = json.loads((await get(service, "ai/calls", token))[1])
+        return {group["key"] for group in usage["by"]["user"]}, len(calls["calls"])
+
+    assert await seen("admin-token") == ({"ana"}, 1)
+    assert await seen("ana-token") == ({"ana"}, 1)
+    assert await seen("intern-token") == (set(), 0)
+    assert await seen("server-token") == (set(), 0), "an admin's own server is not the admin"
+
+
+async def test_metrics_are_for_admins_and_for_who_collects_them(service: str) -> None:
+    await post(service, "ai/v1/chat/completions", "ana-token", {**CHAT, "model": "openai/good"})
+    for token in ("admin-token", "prometheus-token"):
+        status, text = await get(service, "metrics", token)
+        assert (status, "aidp_ai_calls_total" in text) == (200, True)
+    for token in ("ana-token", "server-token", "outsider-token"):
+        assert (await get(service, "metrics", token))[0] == 403
+    assert (await get(service, "ai/calls", "prometheus-token"))[0] == 403
+
+
+async def test_a_service_is_not_taken_for_a_user_of_its_name(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(USERS["prometheus-token"], "scopes", USERS["ana-token"]["scopes"])
+    assert json.loads((await get(service, "health", "prometheus-token"))[1])["user"] == "service:ana"
+
+
+async def test_a_hub_that_does_not_answer_is_said_so(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hub, "is_down", True)
+    status, text = await get(service, "health", "ana-token")
+    error = json.loads(text)["error"]
+    assert (status, error["code"]) == (503, "unavailable")
+    assert "hub" in error["message"]
+    monkeypatch.setattr(Hub, "is_down", False)
+    assert (await get(service, "health", "ana-token"))[0] == 200
+
+
+async def test_a_revoked_token_passes_no_longer_than_the_setting_says(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("jupyterhub.services.auth.time.monotonic", lambda: clock[0])
+    assert (await get(service, "health", "ana-token"))[0] == 200
+    monkeypatch.delitem(USERS, "ana-token")
+    clock[0] += 29
+    assert (await get(service, "health", "ana-token"))[0] == 200, "the hub is not asked each time"
+    clock[0] += 2
+    assert (await get(service, "health", "ana-token"))[0] == 401

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 from jupyterhub.auth import Authenticator
 from jupyterhub.services.service import Service
-from jupyterhub.spawner import SpawnException
+from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
 from traitlets.config import Config
 
 from hub_config import auth, network, roles, services, spawner
 from hub_config.passwords import ALPHABET, admin_password, needed_passwords, user_password
-from hub_config.settings import GitHub, Settings, SettingsError
+from hub_config.settings import SECRET_VARIABLES, SERVICE_VARIABLES, Gateway, GitHub, Settings, SettingsError
 
 GITHUB = GitHub("an-id", "a-secret", url="https://github.example.org", organizations=frozenset({"acme"}))
 
@@ -109,6 +109,31 @@ def test_the_service_gets_the_keys_and_jupyterhub_does_not_write_them_down(tmp_p
     assert Service.class_traits()["environment"].metadata["in_db"] is False
 
 
+def test_a_gateway_that_others_run_is_known_and_not_started(tmp_path):
+    gateway = Gateway("http://10.0.0.7:9000", "t" * 32)
+    settings = Settings(state_dir=tmp_path, gateway=gateway, service_environment={"OPENAI_API_KEY": "sk-1"})
+    (service,) = configured(services, settings).JupyterHub.services
+    assert service == {"name": "aidp", "oauth_no_confirm": True, "url": "http://10.0.0.7:9000", "api_token": "t" * 32}
+
+
+def test_prometheus_is_known_by_its_token_and_reads_metrics_only(tmp_path):
+    settings = Settings(state_dir=tmp_path, metrics_token="m" * 32)
+    assert configured(services, settings).JupyterHub.services[1] == {"name": "aidp-metrics", "api_token": "m" * 32}
+    role = configured(roles, settings).JupyterHub.load_roles[2]
+    assert role["services"] == ["aidp-metrics"]
+    assert set(role["scopes"]) == {"access:services!service=aidp", "custom:aidp:metrics", "read:metrics"}
+
+
+def test_no_secret_of_the_hub_is_inherited_by_servers_or_the_proxy(tmp_path):
+    """A server inherits what its spawner is told to keep, the proxy what is not taken from it."""
+    c = configured(spawner, Settings(state_dir=tmp_path))
+    assert "env_keep" not in c.Spawner
+    assert not set(SimpleLocalProcessSpawner().env_keep) & {*SERVICE_VARIABLES, *SECRET_VARIABLES} - {"HOME"}
+    command = configured(network, Settings(state_dir=tmp_path)).ConfigurableHTTPProxy.command
+    assert set(SECRET_VARIABLES) <= set(command)
+    assert {"OPENAI_API_KEY", "AIDP_DATABASE_URL", "AIDP_METRICS_TOKEN", "GITHUB_CLIENT_SECRET"} <= set(command)
+
+
 def test_a_users_server_gets_addresses_and_no_key(tmp_path):
     settings = Settings(
         state_dir=tmp_path, user_environment={"OLLAMA_HOST": "o"}, service_environment={"OPENAI_API_KEY": "sk-1"}
@@ -126,7 +151,11 @@ def test_a_state_folder_with_braces_is_no_template(tmp_path):
 
 def test_the_administrators_list_is_exact_and_servers_hold_the_services_scopes(tmp_path):
     c = configured(roles, Settings(state_dir=tmp_path, admin_users=frozenset({"bob", "ada"})))
-    assert c.JupyterHub.load_roles == [{"name": "admin", "users": ["ada", "bob"]}]
+    admin, aidp_admin, metrics = c.JupyterHub.load_roles
+    assert admin == {"name": "admin", "users": ["ada", "bob"]}
+    assert (aidp_admin["name"], aidp_admin["users"]) == ("aidp-admin", ["ada", "bob"])
+    assert metrics["services"] == []
+    assert "custom:aidp:admin" not in {*c.Spawner.server_token_scopes, *c.JupyterHub.extra_user_scopes}
     assert set(c.Spawner.server_token_scopes) > c.JupyterHub.extra_user_scopes
     assert "users:activity!user" in c.Spawner.server_token_scopes
 

@@ -61,6 +61,13 @@ def test_an_ipv6_address_stands_in_brackets():
         ({"GITHUB_SECRET": "s3cret"}, "GITHUB_CLIENT_ID is not"),
         ({"GITHUB_ID": "id", "GITHUB_SECRET": "s3cret"}, "nobody is allowed in"),
         ({**APP, "GITHUB_URL": "github.example.org"}, "GITHUB_URL"),
+        ({"AIDP_KEYS_FILE": "/nowhere/keys"}, "AIDP_KEYS_FILE"),
+        ({"AIDP_SERVICE_CONFIG": "/nowhere/gateway.py"}, "AIDP_SERVICE_CONFIG"),
+        ({"AIDP_TOKEN_CACHE_S": "0"}, "AIDP_TOKEN_CACHE_S"),
+        ({"AIDP_METRICS_TOKEN": "s3cret"}, "AIDP_METRICS_TOKEN"),
+        ({"AIDP_GATEWAY_URL": "http://10.0.0.7:9000"}, "AIDP_GATEWAY_TOKEN"),
+        ({"AIDP_GATEWAY_TOKEN": "s3cret" * 6}, "AIDP_GATEWAY_URL"),
+        ({"AIDP_GATEWAY_URL": "10.0.0.7", "AIDP_GATEWAY_TOKEN": "s3cret" * 6}, "AIDP_GATEWAY_URL"),
         ({**APP, "GITHUB_ALLOWED_ORGANIZATIONS": "a/b"}, "GITHUB_ALLOWED_ORGANIZATIONS"),
         ({**APP, "OAUTH_CALLBACK_URL": "https://hub.example.org/"}, "/hub/oauth_callback"),
     ],
@@ -80,8 +87,21 @@ def test_keys_go_to_the_service_and_never_to_users():
     assert settings.service_environment == {name: env[name] for name in env if name != "X"}
 
 
+def test_files_are_passed_on_as_whole_paths_to_the_service_alone_and_not_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keys").write_text("OPENAI_API_KEY=sk-in-the-file\n")
+    (tmp_path / "keys").chmod(0o600)
+    settings = Settings.from_env({"AIDP_KEYS_FILE": "keys"})
+    assert settings.service_environment == {"AIDP_KEYS_FILE": str(tmp_path / "keys")}
+    assert settings.user_environment == {}
+    (tmp_path / "keys").chmod(0o640)
+    with pytest.raises(SettingsError, match=r"AIDP_KEYS_FILE: others can read .*chmod 600"):
+        Settings.from_env({"AIDP_KEYS_FILE": "keys"})
+
+
 def test_secrets_do_not_show_in_a_printed_settings_object():
-    text = repr(Settings.from_env({**APP, "OPENAI_API_KEY": "sk-1"}))
+    tokens = {"AIDP_METRICS_TOKEN": "s3cret" * 6, "AIDP_GATEWAY_TOKEN": "s3cret" * 6}
+    text = repr(Settings.from_env({**APP, **tokens, "AIDP_GATEWAY_URL": "http://g:1", "OPENAI_API_KEY": "sk-1"}))
     assert "s3cret" not in text
     assert "sk-1" not in text
 

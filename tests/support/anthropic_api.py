@@ -220,6 +220,9 @@ def _block(block: dict[str, Any], kinds: set[str], where: str) -> None:
         if source["type"] == "url":
             _fields(source, {"type", "url"}, where)
             _need(source["url"].startswith("https://"), f"{where}.source.url: Only HTTPS URLs are supported.")
+        elif source["type"] == "text" and kind == "document":
+            _fields(source, {"type", "media_type", "data"}, where)
+            _need(source["media_type"] == "text/plain" and source["data"], f"{where}.source: invalid")
         else:
             _fields(source, {"type", "media_type", "data"}, where)
             _need(source["type"] == "base64", f"{where}.source.type: invalid")
@@ -295,9 +298,12 @@ STATUSES = {
 MIDWAY = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
 
-def message(behaviour: str, model: str) -> dict[str, Any]:
-    """Return an answer as the API gives it whole."""
-    content, stop_reason = CONTENTS[behaviour]
+Content = tuple[list[dict[str, Any]], str]
+
+
+def message(behaviour: str, model: str, said: Content | None = None) -> dict[str, Any]:
+    """Return an answer as the API gives it whole; ``said`` instead of what the behaviour says."""
+    content, stop_reason = said or CONTENTS[behaviour]
     refusal = {"type": "refusal", "category": "bio", "explanation": "Not this."} if stop_reason == "refusal" else None
     return {
         "id": "msg_01",
@@ -312,9 +318,9 @@ def message(behaviour: str, model: str) -> dict[str, Any]:
     }
 
 
-def events(behaviour: str, model: str) -> Iterator[dict[str, Any]]:
+def events(behaviour: str, model: str, said: Content | None = None) -> Iterator[dict[str, Any]]:
     """Yield the same answer as the API streams it."""
-    whole = message(behaviour, model)
+    whole = message(behaviour, model, said)
     begun = {**whole, "content": [], "stop_reason": None, "stop_details": None}
     yield {"type": "message_start", "message": {**begun, "usage": {**USAGE, "output_tokens": 1}}}
     yield {"type": "ping"}
@@ -403,16 +409,32 @@ class Anthropic:
         check(body, counts=True)
         return web.json_response({"input_tokens": 42})
 
+    def contents(self, body: dict[str, Any]) -> Content | None:
+        """Return what to answer to this request, None for what the behaviour says."""
+        return None
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        method = {
+            ("GET", "/v1/models"): self._models,
+            ("POST", "/v1/messages"): self._messages,
+            ("POST", "/v1/messages/count_tokens"): self._count,
+        }.get((request.method, request.path))
+        if method is None:
+            raise web.HTTPNotFound
+        return await _as_errors(request, method)
+
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         body = await self._body(request)
         check(body)
         if self.behaviour in STATUSES:
             raise STATUSES[self.behaviour]
         if not body.get("stream"):
-            return web.json_response(message(self.behaviour, body["model"]))
+            return web.json_response(message(self.behaviour, body["model"], self.contents(body)))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        whole = list(map(sse, events(self.behaviour if self.behaviour in CONTENTS else "text", body["model"])))
+        behaviour = self.behaviour if self.behaviour in CONTENTS else "text"
+        whole = list(map(sse, events(behaviour, body["model"], self.contents(body))))
         if self.behaviour == "cut":
             whole = whole[:5]
         elif self.behaviour == "half":
@@ -425,7 +447,6 @@ class Anthropic:
         return response
 
 
-@web.middleware
 async def _as_errors(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         answer: web.StreamResponse = await handler(request)
@@ -439,10 +460,8 @@ async def _as_errors(request: web.Request, handler: Any) -> web.StreamResponse:
 async def anthropic_api() -> AsyncIterator[Anthropic]:
     """Run the double on a port of its own, in this loop."""
     api = Anthropic()
-    app = web.Application(middlewares=[_as_errors])
-    app.router.add_get("/v1/models", api._models)
-    app.router.add_post("/v1/messages", api._messages)
-    app.router.add_post("/v1/messages/count_tokens", api._count)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", api.handle)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

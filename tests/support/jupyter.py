@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +55,26 @@ class Server:
 
 
 @contextlib.contextmanager
-def jupyter_server(folder: Path, env: Mapping[str, str], *args: str) -> Iterator[Server]:
-    """Run `jupyter server` with aidp while the block runs. Lab itself is not loaded: it starts in half the time."""
-    token, port = secrets.token_hex(16), free_port()
+def jupyter_server(
+    folder: Path, env: Mapping[str, str], *args: str, token: str | None = None, launcher: Sequence[str] = ()
+) -> Iterator[Server]:
+    """Run `jupyter server` with aidp while the block runs. Lab itself is not loaded: it starts in half the time.
+
+    ``launcher`` is a program that is given the server's own command line to run.
+    """
+    token, port = token or secrets.token_hex(16), free_port()
     root = folder / "work"
     root.mkdir(parents=True)
-    argv = [sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"]
+    argv = [
+        *launcher,
+        sys.executable,
+        "-m",
+        "jupyter_server",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+    ]
     argv += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}", *args]
     argv += ['--ServerApp.jpserver_extensions={"aidp_ext": True, "tests.support.socket_extension": True}']
     environment = clean_environment(folder / "home", {**env, "JUPYTER_TOKEN": token})

@@ -32,6 +32,8 @@ _USAGE = {
 class OpenAIApi:
     """The double; give ``handle`` to a server."""
 
+    models: tuple[str, ...] = MODELS
+
     def __init__(self) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.paths: list[str] = []
@@ -41,12 +43,12 @@ class OpenAIApi:
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             return _error(401, f"Incorrect API key provided: {request.headers.get('Authorization')}")
         if request.path == "/v1/models":
-            listed = [{"id": name, "object": "model", "created": 1, "owned_by": "system"} for name in MODELS]
+            listed = [{"id": name, "object": "model", "created": 1, "owned_by": "system"} for name in self.models]
             return web.json_response({"object": "list", "data": listed})
         body = await request.json()
         self.bodies.append(body)
         self.paths.append(request.path)
-        if body.get("model") not in MODELS:
+        if body.get("model") not in self.models:
             return _error(404, f"The model `{body.get('model')}` does not exist", code="model_not_found")
         if "stream_options" in body and not body.get("stream"):
             return _error(400, "The 'stream_options' parameter is only allowed when 'stream' is enabled.")

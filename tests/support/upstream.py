@@ -36,11 +36,17 @@ class Request:
         return str(self.body.get("model", ""))
 
 
+Behaviour = Callable[["Reply"], Awaitable[None]]
+
+
 class Reply:
     """The raw socket of one request."""
 
-    def __init__(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event
+    ) -> None:
         self.request = request
+        self.gate = gate  # open when a test has read what came so far, see `Upstream.go_on`
         self.reader = reader
         self.writer = writer
 
@@ -193,19 +199,111 @@ async def bad_request(reply: Reply) -> None:
     await reply.json({"error": {"message": "unknown parameter: frobnicate"}}, status="400 Bad Request")
 
 
+async def error_first(reply: Reply) -> None:
+    """A refusal after a 200, as vLLM sends it."""
+    await reply.stream_head()
+    await reply.send(b'data: {"error": {"message": "no such adapter", "code": 404}}\n\ndata: [DONE]\n\n')
+
+
+async def not_utf8(reply: Reply) -> None:
+    if reply.request.body.get("stream"):
+        await reply.stream_head()
+        await reply.send(ANSWER.replace(b"Pen", b"P\xff\xfen"))
+    else:
+        await reply.whole(b'{"choices": [{"message": {"content": "P\xff\xfen"}, "text": ""}]}')
+
+
+async def not_utf8_midway(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("Pen"))
+    await reply.gate.wait()
+    await reply.send(event("guins").replace(b"guins", b"g\xff\xfens"))
+
+
+async def huge_event(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("x" * 10_000_000))
+
+
+async def huge_midway(reply: Reply) -> None:
+    await reply.stream_head()
+    await reply.send(event("Pen"))
+    await reply.gate.wait()
+    await reply.send(event("x" * 10_000_000))
+
+
+async def plain_text(reply: Reply) -> None:
+    await reply.whole(b"Penguins are birds.", kind="text/plain")
+
+
+async def slow_head(reply: Reply) -> None:
+    """A header that never ends, one byte after the other."""
+    await reply.send(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        await reply.send(b"x")
+        await asyncio.sleep(0.02)
+
+
+async def slow_body(reply: Reply) -> None:
+    """An answer that never ends, one byte after the other; of a stream, a part of an event."""
+    streams = reply.request.body.get("stream")
+    kind = b"text/event-stream" if streams else b"application/json\r\nContent-Length: 99999"
+    await reply.send(b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\n\r\ndata: ")
+    while True:
+        await reply.send(b"x")
+        await asyncio.sleep(0.02)
+
+
+async def absurd_usage(reply: Reply) -> None:
+    """An answer that says it had used more tokens than there are."""
+    usage = {"prompt_tokens": 10**30, "completion_tokens": -5, "total_tokens": 1}
+    if reply.request.body.get("stream"):
+        await reply.stream_head()
+        await reply.send(event("Pen") + event(None, finish="stop", usage=usage) + b"data: [DONE]\n\n")
+        return
+    choices = [{"index": 0, "message": {"role": "assistant", "content": "Pen"}, "finish_reason": "stop"}]
+    await reply.json({"id": "c1", "object": "chat.completion", "model": "stub", "choices": choices, "usage": usage})
+
+
+async def prompt_usage(reply: Reply) -> None:
+    """An answer that counts the prompt alone."""
+    choices = [{"index": 0, "message": {"role": "assistant", "content": "Penguins are birds."}}]
+    await reply.json({"id": "c1", "object": "chat.completion", "choices": choices, "usage": {"prompt_tokens": 7}})
+
+
+#: What ``status-<number>`` answers; ``-soon`` and ``-later`` say when to come back.
+STATUSES = (400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504, 529)
+_WAITS = {"": "", "-soon": "retry-after-ms: 1\r\n", "-later": "Retry-After: 7\r\n"}
+
+
+def _refusing(status: int, wait: str) -> Behaviour:
+    async def refuse(reply: Reply) -> None:
+        said = {"error": {"message": f"because of {status}", "code": status}}
+        await reply.json(said, status=f"{status} No", more=_WAITS[wait])
+
+    return refuse
+
+
+async def busy_once(reply: Reply) -> None:
+    """Refuse the first request, answer the second."""
+    upstream_busy = reply.request.headers.get("x-attempt-of-this-model") == "1"
+    await (_refusing(429, "")(reply) if upstream_busy else good(reply))
+
+
 GATEWAY_MODELS = [
     *({"id": name, "object": "model", "owned_by": "aidp"} for name in ("auto", "auto:local", "auto:cloud")),
     {"id": "local/coder", "aidp": {"locality": "local", "capabilities": ["chat", "complete", "fim", "levitate"]}},
     {"id": "openai/gpt", "aidp": {"capabilities": ["chat"]}},
 ]
-Behaviour = Callable[[Reply], Awaitable[None]]
 BEHAVIOURS: dict[str, Behaviour] = {
     f.__name__.replace("_", "-"): f
     for f in (
         *(good, split, crlf, no_done, half_event, cut, empty_stream, reset_midway, error_event, html, truncated_json),
         *(reset, garbage, hang, redirect, unauthorized, overloaded, broken, bad_request, policy_refused, stall),
+        *(error_first, not_utf8, not_utf8_midway, huge_event, huge_midway, plain_text, slow_head, slow_body),
+        *(absurd_usage, prompt_usage, busy_once),
     )
-}
+} | {f"status-{status}{wait}": _refusing(status, wait) for status in STATUSES for wait in _WAITS}
 
 
 class Upstream:
@@ -216,6 +314,7 @@ class Upstream:
         self.aborted: list[float] = []  # time.monotonic() at which a client left a "forever" answer
         self.down = False
         self.list_hangs = False
+        self._gate = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self.ollama_models = ["qwen2.5-coder:1.5b", "llama3.2:3b", "gpt-oss:120b-cloud", "nomic-embed-text:latest"]
         self._loop = asyncio.new_event_loop()
@@ -233,6 +332,11 @@ class Upstream:
         self.aborted.clear()
         self.down = False
         self.list_hangs = False
+        self._loop.call_soon_threadsafe(self._gate.clear)
+
+    def go_on(self) -> None:
+        """Let the answers that wait in the middle go on: their beginning has been read."""
+        self._loop.call_soon_threadsafe(self._gate.set)
 
     def stop(self) -> None:
         """Go down as a killed process does: reset what is open, answer nobody."""
@@ -247,6 +351,11 @@ class Upstream:
     def start(self) -> None:
         """Come up again."""
         self.down = False
+
+    @property
+    def busy(self) -> int:
+        """How many connections are open."""
+        return len(self._writers)
 
     def posts(self) -> list[Request]:
         """The questions for an answer, without those about the server itself."""
@@ -273,7 +382,9 @@ class Upstream:
             if request is None or self.down:
                 return
             self.requests.append(request)
-            await self._answer(Reply(request, reader, writer))
+            same = sum(other.model == request.model for other in self.posts())
+            request.headers["x-attempt-of-this-model"] = str(same)
+            await self._answer(Reply(request, reader, writer, self._gate))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -309,6 +420,7 @@ class Upstream:
     async def _forever(self, reply: Reply) -> None:
         await reply.stream_head()
         left = asyncio.ensure_future(reply.reader.read())
+        left.add_done_callback(lambda done: done.cancelled() or done.exception())  # a client may also be killed
         while not left.done():
             await reply.send(event("tick ") if "messages" in reply.request.body else TICK)
             await asyncio.wait([left], timeout=0.01 if "messages" in reply.request.body else 0.2)

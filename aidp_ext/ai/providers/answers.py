@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from aidp_ext.ai.models import Usage
+from aidp_ext.ai.providers.rejections import error_in
 from aidp_ext.core.errors import UpstreamError, UpstreamIncomplete, UpstreamInvalid, UpstreamTimeout
 from aidp_ext.core.http import translated
 
@@ -167,9 +168,11 @@ class EventStream:
             return
         self._ended = True
         self._watch.cancel()
-        await self._connection.aclose()
-        if self.on_end is not None:
-            self.on_end(outcome)
+        try:
+            await self._connection.aclose()
+        finally:  # what is held for the call must come free, however the connection ends
+            if self.on_end is not None:
+                self.on_end(outcome)
 
     @property
     def usage(self) -> Usage:
@@ -190,8 +193,10 @@ class EventStream:
             self._waiting_since = self._loop.time()
             with translated(self._label, self._response.url, answering=True):
                 while chunk := await content.readany():
+                    known = max(0, len(pending) - 3)  # what has no end in it is not looked through again
                     pending += chunk
-                    end = self._end_of_last(pending)
+                    end = self._end_of_last(pending[known:] if known else pending)
+                    end += known if end else 0
                     if end == 0:
                         if len(pending) > _MAX_EVENT:
                             raise UpstreamInvalid(f"{self._label} sent an event of more than {_MAX_EVENT} bytes.")
@@ -202,6 +207,7 @@ class EventStream:
                         events = self._translated(self._translator, events)
                     else:
                         check_text(events, self._label)
+                        events = self._up_to_error(events)
                         self._tail = (self._tail + events)[-_KEPT_TAIL:]
                         if self._hides_usage and b'"usage"' in events and _NO_CHOICES.search(events):
                             events = _without_usage(events)
@@ -224,6 +230,20 @@ class EventStream:
             raise
         finally:
             await self._end(outcome)
+
+    def _up_to_error(self, events: bytes) -> bytes:
+        """Return the events before one that reports an error, which is raised when they have been read."""
+        if b'"error"' not in events:  # inside a text the quotes would be escaped
+            return events
+        for event in _EVENT.finditer(events):
+            for data in data_in(event[0]):
+                error = error_in(data, self._label)
+                if error is not None:
+                    if event.start() == 0:
+                        raise error
+                    self._failure = error
+                    return events[: event.start()]
+        return events
 
     def _translated(self, translator: Translator, events: bytes) -> bytes:
         """Return what the events become. An error among them waits until what came before it has been read."""
@@ -249,7 +269,7 @@ class EventStream:
         last = self._tail.rstrip().rsplit(b"data:", 1)[-1]
         if pending == b"data: [DONE]":
             return [_DONE]
-        if not pending and (last.strip() == b"[DONE]" or b'"error"' in last):
+        if not pending and last.strip() == b"[DONE]":
             return []
         if not pending and _FINISHED.search(self._tail):
             return [_DONE]

@@ -14,6 +14,7 @@ from urllib.parse import quote
 from aidp_ext.ai.models import Answer, Caller, Capability, Locality, Offer
 from aidp_ext.ai.providers.anthropic_answers import ToChunks, to_completion
 from aidp_ext.ai.providers.anthropic_chat import Abilities, to_messages
+from aidp_ext.ai.providers.anthropic_dialect import with_current_names
 from aidp_ext.ai.providers.base import Body, Provider
 from aidp_ext.core.errors import UpstreamError, UpstreamInvalid
 
@@ -112,7 +113,7 @@ class Anthropic(Provider):
         beta = caller.headers.get("anthropic-beta")
         return await self._pass_messages(
             f"{self.base_url}/messages",
-            {**body, "model": offer.model},
+            {**with_current_names(body), "model": offer.model},
             caller,
             headers={"anthropic-beta": beta} if beta else None,
         )

@@ -42,6 +42,18 @@ _MAX_NOTES = 32
 T = TypeVar("T")
 
 
+def with_current_names(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a Messages request with ``output_format`` under its present name, ``output_config.format``.
+
+    Clients such as LiteLLM still send the older one, of the beta ``structured-outputs-2025-11-13``.
+    Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs
+    """
+    if body.get("output_format") is None:
+        return body
+    config = {"format": body["output_format"], **(body.get("output_config") or {})}
+    return {key: value for key, value in body.items() if key != "output_format"} | {"output_config": config}
+
+
 class OutputDetails(msgspec.Struct):
     """What the answer's tokens were spent on."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -22,8 +23,15 @@ from aidp_ext.ai.providers.answers import EventStream, Translator, check_text, d
 from aidp_ext.ai.providers.anthropic_dialect import Passage, usage_of_message
 from aidp_ext.ai.providers.messages import to_chat
 from aidp_ext.ai.providers.messages_answers import MessagesEvents, from_chat
-from aidp_ext.ai.providers.rejections import error_of_a_gateway, message_in, retry_after_s_of
-from aidp_ext.core.errors import UpstreamError, UpstreamInvalid, UpstreamRejected, UpstreamTimeout
+from aidp_ext.ai.providers.rejections import error_of_a_gateway, message_in, retry_after_s_of, without_keys
+from aidp_ext.core.errors import (
+    AidpError,
+    UpstreamError,
+    UpstreamInvalid,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from aidp_ext.core.http import HttpClient, shown, translated
 
 Body = dict[str, Any]
@@ -33,7 +41,7 @@ _ERROR_EXCERPT = 64 * 1024
 # A document's head must be there after one silence, all of it after so many: a server may not drip for ever.
 _SILENCES_OF_A_DOCUMENT = 5
 #: Names of models that a local server forwards to a hosted service: they count as cloud wherever they are listed.
-FORWARDED_NAME = re.compile(r"[:-]cloud$")
+FORWARDED_NAME = re.compile(r"[:-]cloud$", re.IGNORECASE)
 
 
 class Provider(abc.ABC):
@@ -112,6 +120,10 @@ class Provider(abc.ABC):
             return replace(answer, events=events, notes=notes)
         assert answer.document is not None
         return replace(answer, document=from_chat(answer.document, self.label), notes=notes)
+
+    async def explain(self, model: str) -> AidpError | None:
+        """Return why it does not offer a model; None where it cannot say more than that."""
+        return None
 
     async def count(self, offer: Offer, body: Body) -> int | None:
         """Return how many tokens the prompt has for this model's own tokenizer; None where nobody can say."""
@@ -237,9 +249,13 @@ class Provider(abc.ABC):
 
         OpenAI's streams report it only to who sends ``stream_options.include_usage``: it is sent always, since calls
         are paid by it. A caller who did not ask does not see it. Servers that refuse the option go without.
+        Without a stream its options mean nothing, and OpenAI refuses them: they stay here.
         """
         options = body.get("stream_options") or {}
-        if not body.get("stream") or not isinstance(options, dict) or self._refuses_stream_options:
+        if not body.get("stream"):
+            body = {key: value for key, value in body.items() if key != "stream_options"}
+            return await self._answer(url, body, caller, notes=notes)
+        if not isinstance(options, dict) or self._refuses_stream_options:
             return await self._answer(url, body, caller, notes=notes)
         if options.get("include_usage"):
             return await self._answer(url, body, caller, notes=notes)
@@ -326,8 +342,8 @@ class Provider(abc.ABC):
         except UpstreamError:
             document = b""
         retry_after_s = retry_after_s_of(response.headers, document)
-        if self._forwards_headers and (error := error_of_a_gateway(document, status, self.name, retry_after_s)):
-            raise error
+        if self._forwards_headers:
+            raise self._error_of_gateway(document, status, retry_after_s)
         status = self._meant(status, document)
         said = message_in(document)
         if status in (408, 504):
@@ -336,13 +352,29 @@ class Provider(abc.ABC):
         if status in (401, 403):
             next_step = f"Check the key for {self.label}."
         elif status in (429, 503, 529):  # too much from us, or too much from everybody (529: Anthropic)
-            next_step = f"Try again in {retry_after_s:.0f} s." if retry_after_s else "Try again in a moment."
+            next_step = f"Try again in {math.ceil(retry_after_s)} s." if retry_after_s else "Try again in a moment."
         raise UpstreamRejected(
             f"{self.label} refused ({status}): {self._scrubbed(said) or 'it gave no reason'}",
             status=status,
             retry_after_s=retry_after_s,
             next_step=next_step,
             provider=self.name,
+        )
+
+    def _error_of_gateway(self, document: bytes, status: int, retry_after_s: float | None) -> UpstreamError:
+        """Return what the gateway, or the proxy before it, answers with."""
+        error = error_of_a_gateway(document, status, self.name, retry_after_s)
+        if status == 401:  # said of our token, not of the caller's
+            return UpstreamRejected(
+                f"{self.label} does not know this server any more.",
+                status=status,
+                next_step="Restart your server on the hub's control panel.",
+                provider=self.name,
+            )
+        if error is not None:
+            return error
+        return UpstreamUnreachable(
+            f"{self.label} is not there at present ({status}).", next_step=self.next_step, provider=self.name
         )
 
     def _meant(self, status: int, document: bytes) -> int:
@@ -353,4 +385,4 @@ class Provider(abc.ABC):
         """Return a server's words with our key cut out: some repeat it in their errors."""
         if self._api_key:
             text = text.replace(self._api_key, "…")
-        return re.sub(r"\b(sk|gsk|key|AIza)[-_A-Za-z0-9]{12,}", r"\1…", text)[:500]
+        return without_keys(text)[:500]

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from aidp_ext.ai.providers.anthropic_dialect import Notes, refused, wanted
+from aidp_ext.ai.providers.anthropic_dialect import Notes, refused, wanted, with_current_names
 
 _SAME = {"max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop_sequences": "stop"}
 _UNDERSTOOD = frozenset(
@@ -26,6 +26,7 @@ def to_chat(body: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
 
     Raises InvalidRequest, naming the field, for what only Anthropic's own servers can do.
     """
+    body = with_current_names(body)
     for name in ("mcp_servers", "container"):
         if body.get(name):
             raise refused(name, "only Anthropic's own servers can do this")

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 # [host[:port]/][namespace/]model[:tag], with the parts as types/model/name.go has them. It begins with no hyphen, so
 # that it could never be read as an option, and has no scheme: Ollama refuses plain http.
-_NAME = re.compile(
-    r"(?:[A-Za-z0-9_][\w.:-]{0,349}/)?(?:[A-Za-z0-9_][\w-]{0,79}/)?[A-Za-z0-9_][\w.-]{0,79}(?::[A-Za-z0-9_][\w.-]{0,79})?",
-    re.ASCII,
+NAME = (
+    r"(?:[A-Za-z0-9_][\w.:-]{0,349}/)?(?:[A-Za-z0-9_][\w-]{0,79}/)?"
+    r"[A-Za-z0-9_][\w.-]{0,79}(?::[A-Za-z0-9_][\w.-]{0,79})?"
 )
 # Checking the digest of forty gigabytes takes minutes, without a word meanwhile.
 _SILENCE_S = 900.0
@@ -49,7 +49,7 @@ def checked(model: str, *, allow_cloud: bool) -> str:
 
     Raises InvalidRequest for what is no name, and PolicyRefused for one that stands for a hosted model.
     """
-    if not _NAME.fullmatch(model):
+    if not re.fullmatch(NAME, model, re.ASCII):
         raise InvalidRequest(f"{model[:80]!r} is no name of a model.", field="model")
     if FORWARDED_NAME.search(model.lower()) and not allow_cloud:
         raise PolicyRefused(

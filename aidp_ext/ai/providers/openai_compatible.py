@@ -11,24 +11,41 @@ import functools
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from aidp_ext.ai.models import FREE, Answer, Caller, Capability, Locality, Offer, Price
-from aidp_ext.ai.providers.answers import EachAlone, decode
+from aidp_ext.ai.models import FREE, Answer, Caller, Capability, Locality, Offer, Price, Usage
+from aidp_ext.ai.providers.answers import EachAlone, decode, usage_of
 from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider
 from aidp_ext.ai.providers.fim import template_for
 from aidp_ext.ai.providers.openai_dialect import stops
-from aidp_ext.core.errors import UpstreamError, UpstreamInvalid, UpstreamRejected
+from aidp_ext.core.errors import AidpError, InvalidRequest, UpstreamError, UpstreamInvalid, UpstreamRejected
 
 # OpenAI's list names models for speech, pictures and more, without saying what each is for.
 _NOT_TEXT = re.compile(
     r"whisper|tts|audio|realtime|transcri|dall-e|image|sora|moderation|search|computer-use|davinci|babbage|veo|imagen|aqa"
 )
 _EMBEDS = re.compile(r"embed|\bbge\b|\be5\b|minilm")
+_DEAREST = 1e5  # dollars per 10⁶ tokens: a price beyond is none
+_MEDIA = ("image_url", "video_url", "audio_url")
 _CHATS = frozenset({Capability.CHAT, Capability.TOOLS, Capability.VISION})
 # Who they are, as their lists of models say; both can hold an answer to a JSON schema.
 _LLAMA_CPP, _VLLM = "llamacpp", "vllm"
+
+
+class _Embeddings(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
+def _usage_of_embeddings(document: bytes, label: str) -> Usage:
+    """Return the tokens that embeddings took. Raises UpstreamInvalid where there are no embeddings in the answer."""
+    usage = usage_of(document, label)
+    try:
+        msgspec.json.decode(document, type=_Embeddings)
+    except msgspec.ValidationError as error:
+        raise UpstreamInvalid(f"{label} answered without embeddings.") from error
+    return usage
 
 
 class OpenAICompatible(Provider):
@@ -39,7 +56,9 @@ class OpenAICompatible(Provider):
         self._ids: dict[str, str] = {}  # our short model names → the server's own ids
         self._without_infill: set[str] = set()  # llama.cpp models found to have no fill-in-the-middle tokens
         self._owners: dict[str, str] = {}  # our short model names → which server holds the model
-        if self.locality is Locality.LOCAL:
+        if self._forwards_headers:
+            self.next_step = "Try again in a moment; if it lasts, tell the hub's admin."
+        elif self.locality is Locality.LOCAL:
             self.next_step = f"Start the model server at {self.url}, or change LOCAL_OPENAI_BASE_URL."
 
     async def offers(self) -> tuple[Offer, ...]:
@@ -102,7 +121,9 @@ class OpenAICompatible(Provider):
         return _CHATS | {Capability.COMPLETE} | more
 
     async def chat(self, offer: Offer, body: Body, caller: Caller) -> Answer:
-        """Pass the chat on."""
+        """Pass the chat on. Raises InvalidRequest for media that a local server would have to fetch."""
+        if offer.locality is Locality.LOCAL and not self._forwards_headers:
+            _check_media(body, self.label)
         return await self._metered(f"{self.base_url}/chat/completions", self._named(body, offer), caller)
 
     async def complete(self, offer: Offer, body: Body, caller: Caller) -> Answer:
@@ -136,7 +157,10 @@ class OpenAICompatible(Provider):
 
     async def embed(self, offer: Offer, body: Body, caller: Caller) -> Answer:
         """Pass the texts on."""
-        return await self._answer(f"{self.base_url}/embeddings", self._named(body, offer), caller, streams=False)
+        sent = self._named(body, offer)
+        return await self._answer(
+            f"{self.base_url}/embeddings", sent, caller, streams=False, read_usage=_usage_of_embeddings
+        )
 
     async def count(self, offer: Offer, body: Body) -> int | None:
         """Return the tokens of a prompt by the server's own tokenizer: llama.cpp's and vLLM's can be asked."""
@@ -159,6 +183,18 @@ class OpenAICompatible(Provider):
         said = await self._ask(f"{self._root}/tokenize", {"content": text, "add_special": True, "parse_special": True})
         tokens = said.get("tokens") if isinstance(said, dict) else None
         return len(tokens) if isinstance(tokens, list) else None
+
+    async def explain(self, model: str) -> AidpError | None:
+        """Return what the gateway says of a model that it does not list, such as which rule forbids it."""
+        if not self._forwards_headers or {".", ".."} & set(model.split("/")):  # that would be another address
+            return None
+        try:
+            await self._get(f"{self.base_url}/models/{quote(model)}")
+        except UpstreamRejected as error:
+            return error if error.code != UpstreamRejected.code else None
+        except AidpError:
+            return None
+        return None
 
     async def slots(self) -> int | None:
         """Return llama.cpp's slots (its ``--parallel``); None for other servers, and where it does not say."""
@@ -195,6 +231,25 @@ class OpenAICompatible(Provider):
 
         translator = functools.partial(EachAlone, self.label, translate)
         return await self._answer(f"{self._root}/infill", sent, caller, translate=translate, translator=translator)
+
+
+def _check_media(body: Body, server: str) -> None:
+    """Raise InvalidRequest where an image, a video or a sound is but an address: whoever fetches it tells its host.
+
+    llama.cpp and vLLM would fetch it. What stays here must not reach another host by that way, nor a request the
+    hosts that only the server can reach.
+    """
+    contents = [message.get("content") for message in body.get("messages") or () if isinstance(message, dict)]
+    for part in (part for parts in contents if isinstance(parts, list) for part in parts if isinstance(part, dict)):
+        for kind in _MEDIA:
+            held = part.get(kind)
+            url = held.get("url") if isinstance(held, dict) else held
+            if isinstance(url, str) and not url.startswith("data:"):
+                raise InvalidRequest(
+                    f"`{kind}`: {server} is not sent addresses, and aidp does not fetch them.",
+                    next_step="Send the file itself as a data: URL.",
+                    field=kind,
+                )
 
 
 def _as_completion(data: bytes, model: str, label: str) -> bytes:
@@ -247,9 +302,11 @@ def _from_gateway(provider: str, model: str, known: dict[str, Any], reached: Loc
 def _price(said: Any) -> Price | None:
     """Return a price as another aidp says it, None where it says none."""
     try:
-        return msgspec.convert(said, Price)
+        found = msgspec.convert(said, Price)
     except msgspec.ValidationError:
         return None
+    amounts = (found.input, found.output, found.cached_input or 0.0, found.cache_write or 0.0)
+    return found if all(0 <= amount <= _DEAREST for amount in amounts) else None
 
 
 def _whole(value: Any) -> int | None:

@@ -10,8 +10,9 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from aidp_ext.core.errors import UpstreamRejected
+from aidp_ext.core.errors import UpstreamError, UpstreamRejected
 
+_CODE = re.compile(r"[a-z_]{1,50}")
 _MAX_RETRY_AFTER_S = 3600.0  # a server that says more is wrong, or means "not today"
 
 
@@ -45,7 +46,9 @@ def error_of_a_gateway(
     """Return another aidp's error as it said it, with its own code; None where it is no such error."""
     try:
         said = msgspec.json.decode(document)["error"]
-        error = UpstreamRejected(said["message"], status=status, retry_after_s=retry_after_s, provider=provider)
+        if not (_CODE.fullmatch(said["code"]) and isinstance(said["message"], str)):
+            return None  # of a proxy before it; codes become labels and rows
+        error = UpstreamRejected(said["message"][:1000], status=status, retry_after_s=retry_after_s, provider=provider)
         error.code = said["code"]
         error.suggest(said["details"].get("next_step"))
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
@@ -66,3 +69,32 @@ def message_in(document: bytes) -> str:
             break
         found = found.get(key, found)
     return found if isinstance(found, str) else ""
+
+
+def error_in(data: bytes, label: str) -> UpstreamError | None:
+    """Return the error that an event of a stream in OpenAI's dialect reports, None where it is no such event.
+
+    Servers whose status has gone out already say it so (vLLM, llama.cpp, OpenRouter, another aidp).
+    """
+    try:
+        said = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(said, dict) or not said.get("error") or said.get("choices"):
+        return None
+    error = said["error"] if isinstance(said["error"], dict) else {}
+    code = error.get("code")
+    words = without_keys(message_in(data))[:500] or "it gave no reason"
+    if isinstance(error.get("details"), dict) and isinstance(code, str) and _CODE.fullmatch(code):  # another aidp
+        found = UpstreamError(words)
+        found.code = code
+        found.suggest(error["details"].get("next_step"))
+        return found
+    if isinstance(code, int) and 400 <= code < 600:
+        return UpstreamRejected(f"{label} broke off ({code}): {words}", status=code)
+    return UpstreamError(f"{label} broke off: {words}")
+
+
+def without_keys(text: str) -> str:
+    """Return a server's words with what looks like a key cut out: some repeat ours in their errors."""
+    return re.sub(r"\b(sk|gsk|key|AIza)[-_A-Za-z0-9]{12,}", r"\1…", text)

@@ -1,0 +1,17 @@
+"""The checks that schemathesis has not itself; it loads this module, see attack.py."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import schemathesis
+
+
+@schemathesis.check
+def only_a_model_refuses_what_fits(ctx: Any, response: Any, case: Any) -> None:
+    """A request that fits the document gets a 400 from a model, never from aidp before it has asked one."""
+    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code != 400:
+        return
+    details = json.loads(response.content)["error"]["details"]
+    assert "call" in details, "aidp itself refused what fits its document"
