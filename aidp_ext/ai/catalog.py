@@ -75,6 +75,10 @@ class Catalog:
         """Return the offers of all providers that answer; ``retry`` asks those that were down again first."""
         return tuple([o for status in await self.statuses(mode, _retry if retry else None) for o in status.offers])
 
+    def knows(self, route: str) -> bool:
+        """Return whether a provider has lately offered a model of this name."""
+        return any(offer.route == route for _, status in self._found.values() for offer in status.offers)
+
     async def adopt(self, providers: Iterable[Provider], changed: str) -> None:
         """Take over providers that were set up anew; what was known of ``changed`` is forgotten."""
         probe = self._probes.pop(changed, None)

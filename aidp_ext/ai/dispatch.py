@@ -6,24 +6,21 @@ import asyncio
 import contextlib
 import logging
 import random
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from aidp_ext.ai.budgets import BudgetRules, Limit, limits_for, prompt_bound, tightest, worst_case_usd
+from aidp_ext.ai.budgets import tightest
 from aidp_ext.ai.calls import Reservation
 from aidp_ext.ai.catalog import CLOSED, Catalog
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.health import Health
 from aidp_ext.ai.ledger import Ledger
 from aidp_ext.ai.models import (
-    FREE,
     NO_USAGE,
     Answer,
-    Budget,
     Caller,
     Choice,
     Decision,
@@ -37,17 +34,18 @@ from aidp_ext.ai.models import (
     Privacy,
     RouteRequest,
     Task,
-    Usage,
 )
+from aidp_ext.ai.ongoing import Ongoing
 from aidp_ext.ai.policy import AUTO, AUTO_CLOUD, AUTO_LOCAL, REASONS, decide
 from aidp_ext.ai.prices import Prices
 from aidp_ext.ai.providers.base import Body, Provider
 from aidp_ext.ai.providers.messages import to_chat
-from aidp_ext.ai.records import Records, as_row
+from aidp_ext.ai.records import Records
 from aidp_ext.ai.redact import Redacted, Redactor
 from aidp_ext.ai.refusals import explain_none
 from aidp_ext.ai.rules import Rules, Verdict
 from aidp_ext.ai.slots import Slots
+from aidp_ext.ai.spending import Spending, limited
 from aidp_ext.core.errors import (
     AidpError,
     BudgetExhausted,
@@ -82,52 +80,6 @@ _BYTES_PER_TOKEN = 4
 _BYTES_PER_STREAMED_TOKEN = 16  # each event wraps a few tokens into a hundred bytes and more
 _MOST_TOKENS = 1_000_000_000  # that one call can use: what a server reports beyond is nonsense
 _GATEWAY_DECIDED = "X-AIDP-Privacy"
-
-
-@dataclass
-class Ongoing:
-    """A call under way, and in the end what is recorded of it."""
-
-    dialect: Dialect
-    request: RouteRequest
-    body: Body
-    caller: Caller
-    verdict: Verdict
-    size: int  # bytes of the request
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    started: float = field(default_factory=time.monotonic)
-    choice: Choice | None = None
-    attempts: int = 0
-    attempt_started: float = 0.0
-    redacted: Redacted | None = None
-    held: Reservation | None = None  # of a model that was asked, and whose answer nobody waited for
-    notes: list[str] = field(default_factory=list)
-    sent_bytes: int = 0  # that left this machine
-    first_ms: float | None = None
-    usage: Usage = NO_USAGE
-    cost_usd: float = 0.0
-    saved_usd: float = 0.0
-    outcome: str = "running"
-
-    @property
-    def elapsed_ms(self) -> float:
-        """Milliseconds since the request came in."""
-        return (time.monotonic() - self.started) * 1000
-
-    @property
-    def attempt_ms(self) -> float:
-        """Milliseconds since the model at hand was asked."""
-        return (time.monotonic() - self.attempt_started) * 1000
-
-    @property
-    def redactions(self) -> dict[str, int]:
-        """How many values of each kind were replaced in what left."""
-        counts: dict[str, int] = {}
-        if self.sent_bytes and self.redacted is not None:
-            for finding in self.redacted.findings:
-                counts[finding.kind] = counts.get(finding.kind, 0) + finding.count
-        return counts
 
 
 class _Abroad:
@@ -170,9 +122,7 @@ class Dispatcher:
         self._streams: set[Events] = set()  # from the cloud, under way
         self._settled_on: OrderedDict[str, str] = OrderedDict()  # conversation → route
         self._policies: dict[tuple[Mode, tuple[str, ...]], Policy] = {}
-        self._budget_rules = budget_rules(parts.config)
-        reference = parts.config.reference_price
-        self._reference = Price(reference.get("input", 0.0), reference.get("output", 0.0))
+        self.spending = Spending(parts.config, parts.catalog, parts.ledger, parts.prices)
         self._scorer = parts.config.scorer_class()
 
     def close_cloud(self) -> None:
@@ -190,17 +140,15 @@ class Dispatcher:
             self._policies[key] = self.parts.config.policy(*key)
         return self._policies[key]
 
-    def limits(self, caller: Caller) -> tuple[Limit, ...]:
-        """Return the budgets that bind a caller."""
-        return limits_for(caller, self._budget_rules)
-
     async def decide(self, request: RouteRequest, caller: Caller, *, retry: bool = False) -> Decision:
         """Return the decision for a request; ``retry`` asks servers that were down again first."""
         offers = await self.parts.catalog.offers(self.mode, retry=retry)
         name, _, model = request.model.partition("/")
         if model and name in self.parts.catalog.providers:  # no cloud's model of that name may stand in
             offers = tuple([o for o in offers if o.provider == name or o.model != request.model or not _is_cloud(o)])
-        return decide(request, offers, self.policy(caller), await self.budget(caller), self.parts.health.conditions())
+        return decide(
+            request, offers, self.policy(caller), await self.spending.budget(caller), self.parts.health.conditions()
+        )
 
     async def route(self, request: RouteRequest, caller: Caller) -> Decision:
         """Return the decision, looking once more for servers that have just come up where there is no model."""
@@ -216,7 +164,7 @@ class Dispatcher:
         """Return the error that says why nothing is left of a decision."""
         state = None
         with contextlib.suppress(StorageError):  # a broken database must not take another error's place
-            state = tightest(await self.parts.ledger.budgets(self.limits(caller)))
+            state = tightest(await self.parts.ledger.budgets(self.spending.limits(caller)))
         error = explain_none(request, decision, self.policy(caller), self.parts.catalog.providers, state)
         name, _, model = request.model.partition("/")
         provider = self.parts.catalog.providers.get(name)
@@ -292,7 +240,7 @@ class Dispatcher:
                 remaining = [other for other in remaining if not _is_refused_too(error, choice.offer, other.offer)]
             except StorageError as error:  # money cannot be written down: only what costs none is left
                 failed = error
-                remaining = [other for other in remaining if not self._is_paid_here(other.offer)]
+                remaining = [other for other in remaining if not self.spending.is_paid_here(other.offer)]
             except (PolicyRefused, Unavailable) as error:
                 # The mode closed the cloud while the call was out, or too many wait for this server.
                 failed = error
@@ -325,27 +273,27 @@ class Dispatcher:
             return min(longest_s, asked_s + random.uniform(0.2, 0.6))  # noqa: S311 - jitter
         return None
 
-    def _is_paid_here(self, offer: Offer) -> bool:
-        """Return whether a call would need a reservation."""
-        if offer.locality is Locality.LOCAL or self.parts.catalog.providers[offer.provider].keeps_accounts:
-            return False
-        return offer.price is None or not offer.price.is_free
-
     async def _is_still_allowed(self, choice: Choice, call: Ongoing) -> bool:
         """Return whether the rules, the mode and the budget of this moment allow an offer."""
         verdict = self.parts.rules.judge(call.request.privacy, call.request.paths)
         if forbidding(verdict) is not call.request.privacy:  # the workspace's rules have become stricter meanwhile
             call.verdict, call.request = verdict, replace(call.request, privacy=forbidding(verdict))
-        decision = decide(call.request, [choice.offer], self.policy(call.caller), await self.budget(call.caller))
+        decision = decide(
+            call.request, [choice.offer], self.policy(call.caller), await self.spending.budget(call.caller)
+        )
         return bool(decision.ranked)
 
     async def rehearse(self, call: Ongoing, choice: Choice) -> None:
         """Go the way of an attempt as far as its request; inside `core.http.rehearsal` that is never sent."""
         body = await self._leaving(call, choice.offer)
-        if self.limits(call.caller) and call.request.output_tokens is None and call.dialect is not Dialect.EMBEDDINGS:
-            most = self._usual_output(choice.offer)
+        if (
+            self.spending.limits(call.caller)
+            and call.request.output_tokens is None
+            and call.dialect is not Dialect.EMBEDDINGS
+        ):
+            most = self.spending.usual_output(choice.offer)
             call.notes.append(f"max_tokens_set_to_{most}")
-            body = _limited(body, most)
+            body = limited(body, most)
         await _METHODS[call.dialect](self.parts.catalog.providers[choice.offer.provider])(
             choice.offer, body, call.caller
         )
@@ -362,8 +310,8 @@ class Dispatcher:
         is_cloud = offer.locality is Locality.CLOUD
         call.choice, call.attempt_started = choice, time.monotonic()
         body = await self._leaving(call, offer)
-        price = self._price(offer, body)
-        reservation, body = await self._reserve(call, offer, provider, price, body)
+        price = self.spending.price(offer, body)
+        reservation, body = await self.spending.reserve(call, offer, price, body)
         release: Callable[[], None] | None = None
         asked_before = call.attempts
         try:
@@ -382,7 +330,7 @@ class Dispatcher:
             ours = _known(error, provider)
             if call.attempts > asked_before and is_cloud and isinstance(ours, asyncio.CancelledError):
                 # It has read the prompt, and bills for it: who leaves early would else have it for nothing.
-                self._account(call, price, NO_USAGE, 0, reservation, is_whole=False)
+                self.spending.account(call, price, NO_USAGE, 0, reservation, is_whole=False)
                 call.held = reservation
             else:
                 self.parts.ledger.give_back(reservation)
@@ -470,7 +418,7 @@ class Dispatcher:
             assert call.first_ms is not None
             self.parts.health.succeeded(choice.offer.route, call.first_ms)
             try:
-                self._account(call, price, answer.usage, len(document) // _BYTES_PER_TOKEN, reservation)
+                self.spending.account(call, price, answer.usage, len(document) // _BYTES_PER_TOKEN, reservation)
                 self.parts.records.content(call, document)
             finally:
                 self._finish(call, reservation, "ok", release)
@@ -492,7 +440,7 @@ class Dispatcher:
             self._streams.discard(events)
             size, is_whole = events.received // _BYTES_PER_STREAMED_TOKEN, outcome == "ok"
             try:
-                self._account(call, price, events.usage, size, reservation, is_whole=is_whole)
+                self.spending.account(call, price, events.usage, size, reservation, is_whole=is_whole)
             finally:
                 self._finish(call, reservation, outcome, release)
 
@@ -501,43 +449,6 @@ class Dispatcher:
             self._streams.add(events)
         shown = self.parts.records.content_of(call, events)
         return replace(said, events=restorer.events(shown) if restorer is not None else shown)
-
-    def _account(
-        self,
-        call: Ongoing,
-        price: Price,
-        usage: Usage,
-        estimate: int,
-        reservation: Reservation | None,
-        *,
-        is_whole: bool = True,
-    ) -> None:
-        """Note what an answer used and cost.
-
-        Where the provider did not say, or the answer broke off before it did, ``estimate`` tells its tokens: by the
-        size of what came. It never costs more than was reserved, which is the most that the call can cost.
-        """
-        assert call.choice is not None
-        offer = call.choice.offer
-        if not _is_plausible(usage):
-            log.warning("%s reports numbers of tokens that cannot be", offer.route)
-            usage = NO_USAGE
-        is_said = bool(usage.prompt_tokens) and (  # no prompt has 0 tokens
-            usage.completion_tokens is not None or call.dialect is Dialect.EMBEDDINGS
-        )
-        is_estimated = not price.is_free and not (is_said and is_whole)
-        if is_estimated:
-            call.notes.append("usage_estimated")
-            prompt = usage.prompt_tokens or max(call.request.prompt_tokens, 1)
-            said = max(usage.completion_tokens or 0, estimate)
-            usage = replace(usage, prompt_tokens=prompt, completion_tokens=said)
-        call.usage = usage
-        if offer.locality is Locality.LOCAL:
-            call.saved_usd = self._reference.cost_usd(usage)
-        elif not price.is_free:
-            call.cost_usd = self._price(offer, call.body, usage.prompt_tokens).cost_usd(usage)
-        if is_estimated and reservation is not None:
-            call.cost_usd = min(call.cost_usd, reservation.usd)
 
     def _finish(
         self, call: Ongoing, reservation: Reservation | None, outcome: str, release: Callable[[], None] | None = None
@@ -555,55 +466,6 @@ class Dispatcher:
         if call.redacted is None:
             call.redacted = await self.parts.redactor.redact(call.body)
         return call.redacted
-
-    def _price(self, offer: Offer, body: Body, prompt_tokens: int | None = None) -> Price:
-        """Return the price for a prompt of so many tokens, or of as many as it can have: long ones may be dearer."""
-        if offer.locality is Locality.LOCAL:
-            return FREE
-        if self.parts.catalog.providers[offer.provider].keeps_accounts:
-            return offer.price or FREE  # to tell it; what it costs is reserved and settled there
-        tokens = prompt_bound(body, offer.context_length) if prompt_tokens is None else prompt_tokens
-        return self.parts.prices.of(offer.provider, offer.model, prompt_tokens=tokens, body=body)
-
-    async def _reserve(
-        self, call: Ongoing, offer: Offer, provider: Provider, price: Price, body: Body
-    ) -> tuple[Reservation | None, Body]:
-        """Set the money aside that the call can cost at the most; return the reservation and the body to send.
-
-        Where a budget binds and the request does not limit its answer, a limit is set: the usual one, or what the
-        money left is enough for. Raises BudgetExhausted, and StorageError where it cannot be written down.
-        """
-        if price.is_free or provider.keeps_accounts:
-            return None, body
-        limits = self.limits(call.caller)
-        asked = call.request.output_tokens
-        most = asked or self._usual_output(offer)
-        if call.dialect is Dialect.EMBEDDINGS:
-            asked = most = 0
-        context = offer.context_length
-        ledger = self.parts.ledger
-        draft = as_row(replace(call, attempts=call.attempts + 1))  # it will have been asked where this process dies
-        try:
-            usd = worst_case_usd(price, body, most, context_tokens=context)
-            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=draft)
-        except BudgetExhausted as error:
-            if asked is not None or not price.output:
-                raise
-            prompt_usd = worst_case_usd(price, body, 0, context_tokens=context)
-            token_usd = worst_case_usd(price, body, 1, context_tokens=context) - prompt_usd
-            left_usd = error.details["left_usd"]  # of this very moment; what `budgets` says may be a second old
-            most = int((left_usd - prompt_usd) / token_usd) if token_usd else 0
-            if most < _SHORTEST_ANSWER:
-                raise
-            usd = worst_case_usd(price, body, most, context_tokens=context)
-            reservation = await ledger.reserve(call.id, call.caller.name, limits, usd, draft=draft)
-        if limits and asked is None:
-            call.notes.append(f"max_tokens_set_to_{most}")
-            body = _limited(body, most)
-        return reservation, body
-
-    def _usual_output(self, offer: Offer) -> int:
-        return min(self.parts.config.default_output_tokens, offer.max_output_tokens or 1 << 30)
 
     async def _slot(self, call: Ongoing, provider: Provider) -> Callable[[], None]:
         slots = self.slots.setdefault(provider.name, Slots())
@@ -639,22 +501,6 @@ class Dispatcher:
             log.debug("counting tokens failed: %s", error.code)
             return None
 
-    async def budget(self, caller: Caller) -> Budget:
-        """Return the money as the policy sees it: the budget that is used up, or else the one with the least left."""
-        limits = self.limits(caller)
-        if not limits:
-            return Budget()
-        if any(limit.limit_usd == 0 for limit in limits):
-            return Budget(limit_usd=0.0)
-        try:
-            states = await self.parts.ledger.budgets(limits)
-        except AidpError:
-            return Budget()  # what costs something will be refused where it is to be reserved
-        state = next((s for s in states if s.state == "hard"), None) or tightest(states)
-        if state is None:
-            return Budget()
-        return Budget(state.limit.limit_usd, state.spent_usd, state.limit.soft_usd)
-
     def _remember(self, conversation: str, route: str) -> None:
         self._settled_on[conversation] = route
         self._settled_on.move_to_end(conversation)
@@ -672,18 +518,6 @@ def _known(error: BaseException, provider: Provider) -> BaseException:
     )
 
 
-def _is_plausible(usage: Usage) -> bool:
-    """Return whether a provider's counts of tokens can be true: sums of money are made of them."""
-    counts = (
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cached_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-    )
-    return all(count is None or 0 <= count <= _MOST_TOKENS for count in counts)
-
-
 def _is_cloud(offer: Offer) -> bool:
     return offer.locality is Locality.CLOUD
 
@@ -698,21 +532,3 @@ def _is_refused_too(error: UpstreamError, asked: Offer, other: Offer) -> bool:
 def forbidding(verdict: Verdict) -> Privacy | None:
     """Return the class as the policy must heed it: redaction that nobody asked for forbids nothing."""
     return None if verdict.reason == "default" and verdict.privacy is Privacy.REDACT else verdict.privacy
-
-
-def _limited(body: Body, most: int) -> Body:
-    """Return the body with its answer limited; a newer name of the limit would win over the one set here."""
-    return {**{key: value for key, value in body.items() if key != "max_completion_tokens"}, "max_tokens": most}
-
-
-def budget_rules(config: AiConfig) -> BudgetRules:
-    """Return the budgets of the settings."""
-    return BudgetRules(
-        deployment_monthly_usd=config.monthly_budget_usd,
-        deployment_daily_usd=config.daily_budget_usd,
-        user_monthly_usd=config.user_monthly_budget_usd,
-        user_daily_usd=config.user_daily_budget_usd,
-        team_monthly_usd=config.team_monthly_budgets_usd,
-        team_daily_usd=config.team_daily_budgets_usd,
-        soft_share=config.soft_budget_share,
-    )

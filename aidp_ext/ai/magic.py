@@ -176,11 +176,22 @@ class _Page:
 
         bundle = {"text/plain": text}
         if self.style != "text":
-            bundle["text/markdown"] = f"```python\n{code_of(text)}\n```" if self.style == "code" else text
+            bundle["text/markdown"] = f"```python\n{code_of(text)}\n```" if self.style == "code" else inert(text)
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
             self._handle.update(bundle, raw=True)
+
+
+def inert(text: str) -> str:
+    """Return Markdown that fetches nothing when it is shown: images become links, HTML becomes text.
+
+    An answer could otherwise carry what the model was told to another server, in the address of an image.
+    """
+    parts = re.split(r"(```.*?(?:```|\Z)|`[^`\n]*`)", text, flags=re.DOTALL)  # code is shown as it is
+    for place in range(0, len(parts), 2):
+        parts[place] = re.sub(r"<(?=[a-zA-Z!/])", "&lt;", parts[place].replace("![", "["))
+    return "".join(parts)
 
 
 def code_of(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
-    from aidp_ext.ai.dispatch import Ongoing
+    from aidp_ext.ai.ongoing import Ongoing
 
 _OF_A_CALL = ("provider", "model", "task", "locality", "outcome")
 CALLS = Counter("aidp_ai_calls_total", "Calls to models, by how they ended", _OF_A_CALL)

@@ -15,7 +15,7 @@ from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import AidpError
 
 if TYPE_CHECKING:
-    from aidp_ext.ai.dispatch import Ongoing
+    from aidp_ext.ai.ongoing import Ongoing
 
 log = logging.getLogger("aidp")
 

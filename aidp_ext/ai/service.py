@@ -221,6 +221,7 @@ class AiService:
         self, dialect: Dialect, request: RouteRequest, body: Body, caller: Caller, size: int = 0
     ) -> Preview:
         """Return exactly what a request would send, and where; nothing is sent."""
+        self._limiter.check(caller.name)
         call = self._dispatcher.begin(dialect, request, body, caller, size)
         decision = await self._dispatcher.prepare(call)
         verdict = call.verdict
@@ -360,7 +361,7 @@ class AiService:
             return Trial(False, passed(), None, status.message, status.next_step)
         offers = await self._catalog.offers(self.mode)
         request = RouteRequest(needs=frozenset({Capability.CHAT}), output_tokens=16)
-        policy, budget = self._dispatcher.policy(caller), await self._dispatcher.budget(caller)
+        policy, budget = self._dispatcher.policy(caller), await self._dispatcher.spending.budget(caller)
         decision = decide(request, [o for o in offers if o.provider == provider], policy, budget)
         if decision.best is None:
             return Trial(True, passed(), None, f"{found.label} answers; it has no model for a chat.")
@@ -406,7 +407,7 @@ class AiService:
 
     async def budgets(self, caller: Caller) -> tuple[BudgetState, ...]:
         """Return the budgets that bind a caller, as they stand."""
-        limits = self._dispatcher.limits(caller)
+        limits = self._dispatcher.spending.limits(caller)
         return await self._ledger.budgets(limits) if limits else ()
 
     async def usage(self, days: int, user: str | None) -> UsageReport:
@@ -421,8 +422,9 @@ class AiService:
         return (*sorted(running, key=lambda call: call.at, reverse=True), *ended)[:limit]
 
     def feedback(self, caller: Caller, route: str, task: Task, accepted: int, rejected: int) -> None:
-        """Count suggestions that were taken over and dropped, for the model that made them."""
-        self._ledger.feedback(caller.name, route, str(task), accepted, rejected)
+        """Count suggestions that were taken over and dropped, for the model that made them, if there is such a one."""
+        if self._catalog.knows(route):
+            self._ledger.feedback(caller.name, route, str(task), accepted, rejected)
 
     def condition(self, route: str) -> tuple[str, datetime | None, float | None]:
         """Return a model's health (ok, failing, cooling), until when it cools, and its latency in milliseconds."""

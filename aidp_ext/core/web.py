@@ -138,6 +138,13 @@ def endpoint(action: Action, **said: Any) -> Callable[[Callable[..., Awaitable[N
     return mark
 
 
+def _for_the_log(error: errors.AidpError) -> str:
+    """Return an error in a few words. What another server says may repeat the request, which is nobody's business."""
+    if isinstance(error, errors.UpstreamError):
+        return f"{error.code} ({error.details.get('provider', 'a server')})"
+    return f"{error.code}: {error.message}"
+
+
 class _Errors(web.RequestHandler):
     """Turns errors into the one body, for HTTP and for refused websockets alike."""
 
@@ -168,7 +175,7 @@ class _Errors(web.RequestHandler):
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log an expected error in one line, an unexpected one with its traceback."""
         if isinstance(value, errors.AidpError):
-            log.info("%s %s: %s: %s", self.request.method, self.request.path, value.code, value.message)
+            log.info("%s %s: %s", self.request.method, self.request.path, _for_the_log(value))
         else:
             super().log_exception(typ, value, tb)
 
@@ -178,7 +185,6 @@ class Api(_Errors):
 
     _work: asyncio.Task[Any] | None = None
     _client_gone = False
-    finish_takes_content_type = False  # Jupyter's base class sets it
     for_kernels = False  # whether the token that a Jupyter server gives to its kernels passes here
 
     # The host's base class answers these. Here they are only named: a method would come before the host's.
@@ -248,7 +254,7 @@ class Api(_Errors):
                 self.write(event)
                 await self.flush()
         except errors.AidpError as error:
-            log.info("stream ended: %s: %s", error.code, error.message)
+            log.info("stream ended: %s", _for_the_log(error))
             self.write(self.error_event(error))
         except StreamClosedError:
             raise
@@ -262,7 +268,7 @@ class Api(_Errors):
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None, **options: Any) -> asyncio.Future[None]:
         """Finish the response; Jupyter's own ``finish`` would call every body JSON unless told its type."""
-        if self.finish_takes_content_type:
+        if getattr(self, "finish_takes_content_type", False):  # the host's base class says so
             options["set_content_type"] = self._headers.get("Content-Type", "application/json")
         return super().finish(chunk, **options)
 

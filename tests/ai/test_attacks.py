@@ -25,7 +25,8 @@ from aidp_ext.ai.dialect import (
     MessagesRequest,
     Request,
 )
-from aidp_ext.ai.models import Answer, Caller, Capability, Dialect, Locality, Mode, Price, Privacy, RouteRequest
+from aidp_ext.ai.magic import inert
+from aidp_ext.ai.models import Answer, Caller, Capability, Dialect, Locality, Mode, Price, Privacy, RouteRequest, Task
 from aidp_ext.ai.providers import ollama
 from aidp_ext.ai.redact import Redacted
 from aidp_ext.ai.rules import Rules, Verdict, WorkspaceRules
@@ -347,3 +348,44 @@ def test_rules_with_many_dots_in_their_patterns_are_understood(tmp_path: Path) -
     (tmp_path / "aidp.toml").write_text(f"[ai]\nnever_leave = [{patterns}]\n")
     found = Rules(tmp_path).judge(None, ["data.7/x.tar.gz"])
     assert found == Verdict(Privacy.LOCAL, "never_leave", "data.7/*.tar.gz")
+
+
+async def test_another_name_for_a_hosted_model_does_not_make_it_local(make: Make, upstream: Upstream) -> None:
+    """An Ollama behind the plain API lists `ollama cp gpt-oss:120b-cloud mine` like any other model."""
+    service = await make(local_openai_base_url=f"{upstream.url}/aliased/v1")
+    where = {offer.model: offer.locality for offer in await service.models(ANA) if offer.provider == "local"}
+    assert where == {"mine": Locality.CLOUD, "llama3.2:3b": Locality.LOCAL, "ana/theirs": Locality.CLOUD}
+    with pytest.raises(PolicyRefused):
+        await service.answer(
+            Dialect.CHAT, RouteRequest(model="local/mine", privacy=Privacy.LOCAL), {"messages": ASK}, ANA
+        )
+
+
+async def test_an_ollama_that_does_not_say_what_it_forwards_is_not_trusted(make: Make, upstream: Upstream) -> None:
+    service = await make(local_openai_base_url=f"{upstream.url}/library/v1")
+    where = {offer.model: offer.locality for offer in await service.models(ANA) if offer.provider == "local"}
+    assert where == {"mine": Locality.CLOUD, "other": Locality.LOCAL}
+
+
+async def test_made_up_models_are_not_counted(make: Make) -> None:
+    service = await make()
+    await service.models(ANA)
+    for number in range(5):
+        service.feedback(ANA, f"made/up-{number}", Task.COMPLETE, 1, 0)
+    service.feedback(ANA, "openai/good", Task.COMPLETE, 1, 0)
+    report = await service.usage(1, None)
+    assert [group.key for group in report.by["model"]] == ["openai/good"]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("A ![plot](https://evil.example/?k=1) here", "A [plot](https://evil.example/?k=1) here"),
+        ('<img src="https://evil.example/?k=1">', '&lt;img src="https://evil.example/?k=1">'),
+        ("`![kept](x)` and\n```html\n<img src=x>\n```", "`![kept](x)` and\n```html\n<img src=x>\n```"),
+        ("if a < b: pass", "if a < b: pass"),
+        ("![[x](y)](z) ![a][b]", "[[x](y)](z) [a][b]"),
+    ],
+)
+def test_an_answer_in_a_cell_fetches_nothing(said: str, shown: str) -> None:
+    assert inert(said) == shown

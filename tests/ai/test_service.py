@@ -417,7 +417,7 @@ async def test_a_gateway_out_in_the_world_has_no_local_models(make: Make) -> Non
     far = OpenAICompatible(
         "gateway", "G", "https://hub.example/v1", HttpClient(), locality=Locality.CLOUD, forwards_headers=True
     )
-    offers = [o for entry in GATEWAY_MODELS for o in far._offer(entry)]
+    offers = [o for entry in GATEWAY_MODELS for o in far._offer(entry, frozenset())]
     assert {o.locality for o in offers} == {Locality.CLOUD}
 
 

@@ -403,6 +403,17 @@ class Upstream:
         elif request.path == "/forwarding/v1/models":
             names = ("gpt-oss:120b-cloud", "kimi-k2:cloud", "llama3.2:3b", "ollama/llama3.2:3b")
             await reply.json({"object": "list", "data": [{"id": name} for name in names]})
+        elif request.path == "/aliased/v1/models":
+            owners = {"mine": "library", "llama3.2:3b": "library", "ana/theirs": "ana"}
+            await reply.json({"object": "list", "data": [{"id": n, "owned_by": o} for n, o in owners.items()]})
+        elif request.path == "/aliased/api/tags":
+            tags: list[dict[str, str]] = [{"model": "mine", "remote_host": "https://ollama.com:443"}]
+            tags += [{"model": "llama3.2:3b"}, {"model": "ana/theirs", "remote_model": "gpt-oss:120b"}]
+            await reply.json({"models": tags})
+        elif request.path == "/library/v1/models":
+            await reply.json({"object": "list", "data": [{"id": "mine", "owned_by": "library"}, {"id": "other"}]})
+        elif request.path == "/library/api/tags":
+            await reply.json({"error": "gone"}, status="500 Internal Server Error")
         elif request.path == "/slow/v1/models":
             await reply.json({"object": "list", "data": [{"id": "forever", "object": "model"}]})
         elif request.path == "/gw/aidp/ai/v1/models":

@@ -44,6 +44,14 @@ _SILENCES_OF_A_DOCUMENT = 5
 FORWARDED_NAME = re.compile(r"[:-]cloud$", re.IGNORECASE)
 
 
+def is_forwarded(entry: Mapping[str, Any]) -> bool:
+    """Return whether Ollama's own description of a model says that it is hosted elsewhere (api/types.go)."""
+    name = entry.get("model") or entry.get("name")
+    return bool(
+        entry.get("remote_host") or entry.get("remote_model") or (isinstance(name, str) and FORWARDED_NAME.search(name))
+    )
+
+
 class Provider(abc.ABC):
     """One model server. ``name`` is the first part of its models' routes, ``label`` what people read."""
 

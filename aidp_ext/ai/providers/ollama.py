@@ -17,7 +17,7 @@ from typing import Any
 from aidp_ext.ai.models import FREE, Answer, Caller, Capability, Locality, Offer
 from aidp_ext.ai.providers import ollama_native as native
 from aidp_ext.ai.providers import openai_dialect as openai
-from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider
+from aidp_ext.ai.providers.base import Body, Provider, is_forwarded
 from aidp_ext.ai.providers.ollama_pull import PullProgress, checked, pull
 from aidp_ext.core.errors import UpstreamError, UpstreamInvalid
 
@@ -74,7 +74,7 @@ class Ollama(Provider):
         capabilities = frozenset(c for word in said for c in _CAPABILITIES.get(word, ()))
         details = entry.get("details")
         size = details.get("parameter_size") if isinstance(details, dict) else None
-        is_cloud = self.locality is Locality.CLOUD or _is_forwarded(entry) or _is_forwarded(shown)
+        is_cloud = self.locality is Locality.CLOUD or is_forwarded(entry) or is_forwarded(shown)
         if "thinking" in said:
             self._thinking.add(name)
         self._note_window(name, loaded.get(name), shown)
@@ -231,10 +231,6 @@ def _notes(body: Body, honoured: frozenset[str]) -> tuple[str, ...]:
 def _name(entry: dict[str, Any]) -> str:
     name = entry.get("model") or entry.get("name")
     return name if isinstance(name, str) else ""
-
-
-def _is_forwarded(entry: dict[str, Any]) -> bool:
-    return bool(entry.get("remote_host") or entry.get("remote_model")) or bool(FORWARDED_NAME.search(_name(entry)))
 
 
 def _trained_context(shown: dict[str, Any]) -> int | None:

@@ -67,8 +67,8 @@ class OpenAI(OpenAICompatible):
         super().__init__(*args, **kwargs)
         self._refused: dict[str, frozenset[str]] = {}  # by model: parameters that it was found to refuse
 
-    def _offer(self, entry: dict[str, Any]) -> Iterator[Offer]:
-        for offer in super()._offer(entry):
+    def _offer(self, entry: dict[str, Any], hosted: frozenset[Any]) -> Iterator[Offer]:
+        for offer in super()._offer(entry, hosted):
             family = _family(offer.model)
             yield (
                 offer

@@ -17,7 +17,7 @@ import msgspec
 
 from aidp_ext.ai.models import FREE, Answer, Caller, Capability, Locality, Offer, Price, Usage
 from aidp_ext.ai.providers.answers import EachAlone, decode, usage_of
-from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider
+from aidp_ext.ai.providers.base import FORWARDED_NAME, Body, Provider, is_forwarded
 from aidp_ext.ai.providers.fim import template_for
 from aidp_ext.ai.providers.openai_dialect import stops
 from aidp_ext.core.errors import AidpError, InvalidRequest, UpstreamError, UpstreamInvalid, UpstreamRejected
@@ -71,9 +71,28 @@ class OpenAICompatible(Provider):
                 next_step="The base URL usually ends in /v1.",
                 provider=self.name,
             )
-        return tuple(offer for entry in data if isinstance(entry, dict) for offer in self._offer(entry))
+        entries = [entry for entry in data if isinstance(entry, dict)]
+        hosted = await self._hosted(entries)
+        return tuple(offer for entry in entries for offer in self._offer(entry, hosted))
 
-    def _offer(self, entry: dict[str, Any]) -> Iterable[Offer]:
+    async def _hosted(self, entries: list[dict[str, Any]]) -> frozenset[Any]:
+        """Return the ids of models that the server is known to forward to a hosted service.
+
+        An Ollama may stand behind this API as well, and only its own list tells that of a model under another name.
+        """
+        known = (_LLAMA_CPP, _VLLM)
+        asked = [entry for entry in entries if entry.get("owned_by") not in known]
+        if not asked or self.locality is Locality.CLOUD or self._forwards_headers:
+            return frozenset()
+        try:
+            listed = await self._get(f"{self.base_url.removesuffix('/v1')}/api/tags")
+            tags = [entry for entry in listed["models"] if isinstance(entry, dict)]
+        except (UpstreamError, LookupError, TypeError):
+            # No Ollama, or one that does not say: "library" is what it calls its usual models.
+            return frozenset(entry.get("id") for entry in asked if entry.get("owned_by") == "library")
+        return frozenset(entry.get("model") or entry.get("name") for entry in tags if is_forwarded(entry))
+
+    def _offer(self, entry: dict[str, Any], hosted: frozenset[Any]) -> Iterable[Offer]:
         model = entry.get("id")
         if not isinstance(model, str) or not model:
             return
@@ -93,7 +112,7 @@ class OpenAICompatible(Provider):
         meta = entry.get("meta") if isinstance(entry.get("meta"), dict) else {}
         assert isinstance(meta, dict)
         size = meta.get("n_params")
-        locality = Locality.CLOUD if FORWARDED_NAME.search(model) else self.locality
+        locality = Locality.CLOUD if FORWARDED_NAME.search(model) or own in hosted else self.locality
         yield Offer(
             provider=self.name,
             model=model,
