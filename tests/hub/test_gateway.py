@@ -336,7 +336,8 @@ def test_a_gateway_that_is_gone_is_said_so_and_found_again(hub: Hub, alice: Brow
     body = {"model": "gateway/openai/gpt-4o", "messages": [{"role": "user", "content": "x"}], "max_tokens": 9}
     service = hub.find("aidp_ext.hubservice")
     service.kill()
-    service.wait(20)
+    # the hub looks after it twice a minute; until then it is a zombie
+    wait_until(lambda: not service.is_running() or service.status() == psutil.STATUS_ZOMBIE, "it is gone", 20)
     error = route()["error"]
     assert error["code"] in ("upstream_unreachable", "upstream_error"), error
     assert "gateway" in error["message"]
