@@ -43,6 +43,7 @@ class KeyStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file = _EncryptedFile(folder)
+        self._mark = folder / "keys.used"
         self._service = f"aidp ({folder.absolute()})"
         self._keyring: Any = None
         self._is_known = False
@@ -55,6 +56,11 @@ class KeyStore:
     def kind(self) -> Kind:
         """Where a key is put from now on."""
         return "file" if self._backend() is None else "keyring"
+
+    @property
+    def was_used(self) -> bool:
+        """Whether a key was ever kept here; where not, looking for one is not worth loading what it takes."""
+        return self._mark.exists() or self._file.exists()
 
     def get(self, provider: str) -> str | None:
         """Return the key of a provider, or None. Raises StorageError where the store cannot be read."""
@@ -78,6 +84,11 @@ class KeyStore:
             self._file.change({provider: key})
             return
         _answered(lambda: backend.set_password(self._service, provider, key))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._mark.touch(mode=0o600)
+        except OSError as error:
+            raise StorageError(f"The key holds until the server stops: {error.strerror}.") from error
         self._file.change({provider: None})  # from a time without a keyring
 
     def delete(self, provider: str) -> None:
@@ -182,6 +193,10 @@ class _EncryptedFile:
         self._data = folder / "keys.enc"
         self._secret = folder / "keys.secret"
         self._guard = folder / "keys.lock"
+
+    def exists(self) -> bool:
+        """Return whether a key was ever put into the file."""
+        return self._data.exists()
 
     def read(self) -> dict[str, str]:
         """Return what is in it; an empty mapping where there is no file. Raises StorageError."""

@@ -329,7 +329,7 @@ class AiService:
 
     async def _look(self) -> None:
         """Read the kept keys, then look for models."""
-        if self._keys is not None:
+        if self._keys is not None and self._keys.was_used:
             for name, _, _, trait in KEYED:
                 if not getattr(self.config, trait):
                     await self._take_kept_key(self._keys, name, trait)

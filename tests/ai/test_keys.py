@@ -226,7 +226,8 @@ def test_a_keyring_comes_before_the_file(tmp_path: Path, desktop: Memory) -> Non
     store.set("openai", KEY)
     assert (store.kind, store.get("openai"), store.source("openai")) == ("keyring", KEY, "keyring")
     assert list(desktop.held.values()) == [KEY]
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.used"], "that there is one, and nothing of it"
+    assert KeyStore(tmp_path).was_used
     store.delete("openai")
     store.delete("openai")
     assert (store.get("openai"), store.source("openai"), desktop.held) == (None, "none", {})
@@ -313,3 +314,10 @@ def test_a_machine_without_any_keyring_takes_the_file_and_loads_neither_library_
     }
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
     assert (done.stdout, done.returncode) == ("file\n", 0), done.stderr
+
+
+def test_that_a_key_was_kept_is_known_without_opening_anything(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "state")
+    assert not store.was_used
+    store.set("openai", "sk-0123456789")
+    assert KeyStore(tmp_path / "state").was_used
