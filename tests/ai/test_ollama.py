@@ -365,7 +365,7 @@ async def test_a_pull_tells_how_far_it_is(ollama: Ollama, api: OllamaApi) -> Non
     [
         ({"error": "pull model manifest: file does not exist"}, 500, ModelNotFound),
         ({"error": "pull model manifest: file does not exist"}, 200, ModelNotFound),
-        ({"error": "write /root/x: no space left on device"}, 200, StorageError),
+        ({"error": "write /models/x: no space left on device"}, 200, StorageError),
         ({"error": "max retries exceeded"}, 200, UpstreamRejected),
         ({"error": "invalid model name"}, 400, InvalidRequest),
         ({"status": "pulling 1"}, 200, UpstreamIncomplete),
