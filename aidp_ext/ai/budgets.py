@@ -18,7 +18,6 @@ from aidp_ext.ai.prices import parts_of
 
 Body = dict[str, Any]
 
-PERIODS = ("day", "month")
 EVERYBODY = "*"  # the team's name in the rules that stands for each team without an entry of its own
 
 _NANO = 1_000_000_000

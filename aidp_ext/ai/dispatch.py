@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from aidp_ext.ai import metrics
 from aidp_ext.ai.budgets import tightest
 from aidp_ext.ai.calls import Reservation
 from aidp_ext.ai.catalog import CLOSED, Catalog
@@ -71,14 +72,12 @@ _METHODS: dict[Dialect, Callable[[Provider], Method]] = {
 }
 _AUTOMATIC = frozenset({AUTO, AUTO_LOCAL, AUTO_CLOUD})
 _CONVERSATIONS = 4096  # that are remembered
-_SHORTEST_ANSWER = 256  # tokens: what money is left for less is not worth a call
 #: What another aidp refuses for the caller's sake, not the model's.
 _OF_THE_CALLER = frozenset({BudgetExhausted.code, RateLimited.code, PolicyRefused.code})
 _BUSY = frozenset({429, 503, 529})  # the server says that it has not worked on the request
 _COUNT_FROM = 0.4  # of a context: below, an estimate is good enough
 _BYTES_PER_TOKEN = 4
 _BYTES_PER_STREAMED_TOKEN = 16  # each event wraps a few tokens into a hundred bytes and more
-_MOST_TOKENS = 1_000_000_000  # that one call can use: what a server reports beyond is nonsense
 _GATEWAY_DECIDED = "X-AIDP-Privacy"
 
 
@@ -203,6 +202,7 @@ class Dispatcher:
         """Answer a request. Raises NoModelAvailable, ModelNotFound, PolicyRefused, BudgetExhausted, UpstreamError …"""
         call = self.begin(dialect, request, body, caller, size)
         self.ongoing[call.id] = call
+        metrics.ONGOING.inc()
         try:
             decision = await self.prepare(call)
             if not decision.ranked:
@@ -460,6 +460,7 @@ class Dispatcher:
         if release is not None:
             release()
         self.ongoing.pop(call.id, None)
+        metrics.ONGOING.dec()
         self.parts.records.finished(call, reservation)
 
     async def _redact(self, call: Ongoing) -> Redacted:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from traitlets.config import Config
 
 from aidp_ext.ai.config import AiConfig
@@ -219,3 +220,15 @@ async def test_what_happened_is_told_to_whom_it_concerns(make: Make) -> None:
     assert (await service.usage(30, None)).total.local_calls == 1
     service.set_mode(Mode.OFFLINE, ANA)
     assert (await ask(service)).reason == "mode_offline"
+
+
+async def test_what_is_under_way_is_measured_and_comes_back_to_nothing(make: Make, upstream: Upstream) -> None:
+    service, before = await make(), REGISTRY.get_sample_value("aidp_ai_ongoing")
+    body = {"model": "openai/forever", "messages": [{"role": "user", "content": "x"}], "stream": True}
+    answer = await service.answer(Dialect.CHAT, RouteRequest(model="openai/forever"), body, ANA)
+    assert answer.events is not None
+    assert REGISTRY.get_sample_value("aidp_ai_ongoing") == (before or 0) + 1
+    await answer.events.aclose()
+    with pytest.raises(PolicyRefused):
+        await ask(service, model="openai/good", privacy=Privacy.LOCAL)
+    assert REGISTRY.get_sample_value("aidp_ai_ongoing") == before

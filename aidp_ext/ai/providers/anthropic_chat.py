@@ -48,7 +48,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 # https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs
 _SCHEMA_WORDS = frozenset(["type", "title", "description", "enum", "const", "default", "required", "$ref"])
 _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
-_SCHEMA_PAIRS = (("minItems", 0), ("minItems", 1), *(("format", name) for name in _FORMATS))
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
 
 
