@@ -24,7 +24,13 @@ from tornado.websocket import WebSocketHandler
 from traitlets import Bool, List, Unicode, default
 
 from aidp_ext._version import __version__
+from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
+from aidp_ext.ai.actions.service import ActionService
+from aidp_ext.ai.chat.routes import ROUTES as CHAT_ROUTES
+from aidp_ext.ai.chat.service import ChatService
 from aidp_ext.ai.config import AiConfig
+from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
+from aidp_ext.ai.context.service import ContextService
 from aidp_ext.ai.routes import ROUTES as AI_ROUTES
 from aidp_ext.ai.routes import USER_ROUTES as AI_USER_ROUTES
 from aidp_ext.ai.service import AiService
@@ -66,6 +72,9 @@ ROUTES: tuple[Route, ...] = (
     (PATTERN, OpenApi),
     *AI_ROUTES,
     *AI_USER_ROUTES,
+    *CONTEXT_ROUTES,
+    *ACTION_ROUTES,
+    *CHAT_ROUTES,
     (r".*", UnknownEndpoint),
 )
 
@@ -235,6 +244,10 @@ class AidpApp(ExtensionApp):
         workspace = Path(self.serverapp.root_dir).absolute() if self.serverapp.root_dir else None
         self.ai = AiService(AiConfig(parent=self), Path(self.state_dir), workspace=workspace)
         self.settings["aidp_ai"] = self.ai
+        self.context = ContextService(workspace, self.ai.rules)
+        self.settings["aidp_context"] = self.context
+        self.settings["aidp_actions"] = ActionService(self.ai, self.context)
+        self.settings["aidp_chat"] = ChatService(self.ai, self.context, workspace)
         self.settings["aidp_routes"] = ROUTES
         self.settings["aidp_kernel_token"] = token_urlsafe(32) if self.govern_kernels else ""
 

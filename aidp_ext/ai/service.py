@@ -60,6 +60,7 @@ KEYED = (
     ("gemini", "Gemini", "GEMINI_API_KEY", "gemini_api_key"),
 )
 _TRIAL = "Answer with one word: ready?"
+_RECENT = 200  # calls among which one is looked for
 
 
 @dataclass(frozen=True)
@@ -420,6 +421,10 @@ class AiService:
         running = [as_row(call) for call in self._dispatcher.ongoing.values() if user in (None, call.caller.name)]
         ended = await self._ledger.recent(limit, user)
         return (*sorted(running, key=lambda call: call.at, reverse=True), *ended)[:limit]
+
+    async def call(self, call_id: str, user: str) -> Call | None:
+        """Return one of the user's latest calls, ended or under way; None where it is not among them."""
+        return next((call for call in await self.recent(_RECENT, user) if call.id == call_id), None)
 
     def feedback(self, caller: Caller, route: str, task: Task, accepted: int, rejected: int) -> None:
         """Count suggestions that were taken over and dropped, for the model that made them, if there is such a one."""

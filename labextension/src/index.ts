@@ -1,5 +1,14 @@
+import { actionsPlugins } from './actions/plugin';
+import { contextPlugins } from './ai/context/plugin';
 import { aiPlugins } from './ai/plugin';
+import { chatPlugins } from './chat/plugin';
 
+export { IContextGatherer } from './ai/context/tokens';
 export { IAiModel } from './ai/tokens';
 
-export default [...aiPlugins];
+export default [
+  ...aiPlugins,
+  ...contextPlugins,
+  ...actionsPlugins,
+  ...chatPlugins
+];

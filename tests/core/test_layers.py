@@ -13,8 +13,10 @@ ROOT = Path(aidp_ext.__file__).parent
 SLICES = sorted(p.name for p in ROOT.iterdir() if (p / "routes.py").exists())
 WEB = {"tornado", "jupyter_server", "jupyterhub", "jupyter_core"}
 # Who may know a web framework: the hosts, the routes, and the one place that turns errors into a status.
-MAY_KNOW_WEB = {"app.py", "kernels.py", "hubservice.py", "core/web.py", "cli.py", *(f"{s}/routes.py" for s in SLICES)}
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
+MAY_KNOW_WEB = {"app.py", "kernels.py", "hubservice.py", "core/web.py", "cli.py"} | {
+    module for module in MODULES if module.endswith("/routes.py")
+}
 
 
 def imports(module: str) -> set[str]:

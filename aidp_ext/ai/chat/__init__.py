@@ -1,0 +1,1 @@
+"""The persona ``aidp`` in jupyter-ai's chat."""

@@ -1,0 +1,7 @@
+"""``context``: what a model would be told."""
+
+from __future__ import annotations
+
+from aidp_ext.core.web import Route
+
+ROUTES: tuple[Route, ...] = ()
