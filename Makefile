@@ -34,7 +34,7 @@ hub: $(DONE)/hub ## JupyterHub for a team, on port 8000
 doctor: $(DONE)/hub ## what is here, what is missing, and the next step
 	@$(AIDP) doctor
 
-test: $(DONE)/test $(DONE)/hub $(DONE)/browser $(DONE)/litellm $(DONE)/openai-tests ## all tests, in a real browser too
+test: $(DONE)/test $(DONE)/hub $(DONE)/browser $(DONE)/litellm $(DONE)/openai-tests $(DONE)/collab ## all tests, in a real browser too
 	@cd labextension && npm run --silent test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
@@ -138,6 +138,16 @@ $(DONE)/litellm: | $(BIN)/python
 	@echo "Setting up: LiteLLM, as a client for the tests …"
 	@$(BIN)/python -m venv --clear $(VENV)/litellm
 	@$(VENV)/litellm/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary litellm==1.106.2 mcp
+	@touch $@
+
+# Live editing, apart from the rest: everything else is tested without it. It sees the packages of the main environment.
+$(DONE)/collab: $(DONE)/test
+	@echo "Setting up: jupyter-collaboration, for the tests …"
+	@$(BIN)/python -m venv --clear $(VENV)/collab
+	@echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/$$($(BIN)/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/site-packages')" \
+	  > "$$($(VENV)/collab/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
+	@$(VENV)/collab/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary --constraint constraints.txt \
+	  jupyter-collaboration==5.0.4
 	@touch $@
 
 # The openai SDK's own tests are in its source distribution only; of the same version as the SDK.
