@@ -48,7 +48,7 @@ from aidp_ext.ai.records import Records, as_row
 from aidp_ext.ai.redact import Finding, Redactor
 from aidp_ext.ai.rules import Rules, WorkspaceRules
 from aidp_ext.core.audit import AuditLog
-from aidp_ext.core.errors import AidpError, Conflict, Forbidden, NotFound, PolicyRefused
+from aidp_ext.core.errors import AidpError, Conflict, Forbidden, NotFound, PolicyRefused, StorageError
 from aidp_ext.core.http import HttpClient, Rehearsed, origin, rehearsal
 
 log = logging.getLogger("aidp")
@@ -423,8 +423,11 @@ class AiService:
         return (*sorted(running, key=lambda call: call.at, reverse=True), *ended)[:limit]
 
     async def call(self, call_id: str, user: str) -> Call | None:
-        """Return one of the user's latest calls, ended or under way; None where it is not among them."""
-        return next((call for call in await self.recent(_RECENT, user) if call.id == call_id), None)
+        """Return one of the user's latest calls, ended or under way; None where it is not known."""
+        try:
+            return next((call for call in await self.recent(_RECENT, user) if call.id == call_id), None)
+        except StorageError:  # what a call cost is worth telling, but no answer fails for it
+            return None
 
     def feedback(self, caller: Caller, route: str, task: Task, accepted: int, rejected: int) -> None:
         """Count suggestions that were taken over and dropped, for the model that made them, if there is such a one."""
