@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import getpass
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
@@ -26,7 +27,9 @@ from traitlets import Bool, List, Unicode, default
 from aidp_ext._version import __version__
 from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
 from aidp_ext.ai.actions.service import ActionService
+from aidp_ext.ai.catalog import CLOSED
 from aidp_ext.ai.chat.routes import ROUTES as CHAT_ROUTES
+from aidp_ext.ai.chat.runs import TrackingServer
 from aidp_ext.ai.chat.service import ChatService
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
@@ -38,6 +41,7 @@ from aidp_ext.core.errors import Forbidden, Unauthenticated
 from aidp_ext.core.openapi import PATTERN, OpenApi
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
 from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
+from aidp_ext.personas import Personas
 
 
 def _owner_name() -> str:
@@ -234,6 +238,12 @@ class AidpApp(ExtensionApp):
         " that needs one of them needs the list without it.",
     ).tag(config=True)
 
+    allow_workspace_personas = Bool(
+        False,
+        help="Whether jupyter-ai may run the Python files in a workspace's .jupyter/personas inside the server, and"
+        " heed its .jupyter/mcp_settings.json. Whoever can write there, a cloned repository too, then runs code here.",
+    ).tag(config=True)
+
     @default("state_dir")
     def _default_state_dir(self) -> str:
         return str(Path(jupyter_data_dir()) / "aidp")
@@ -246,16 +256,28 @@ class AidpApp(ExtensionApp):
         self.settings["aidp_ai"] = self.ai
         self.context = ContextService(workspace, self.ai.rules)
         self.settings["aidp_context"] = self.context
-        self.settings["aidp_actions"] = ActionService(self.ai, self.context)
-        self.settings["aidp_chat"] = ChatService(self.ai, self.context, workspace)
+        self.settings["aidp_actions"] = ActionService(self.ai, self.context, workspace, self.hidden_from_kernels)
+        self.tracking = TrackingServer(os.environ, lambda: self.ai.mode in CLOSED)
+        self.settings["aidp_chat"] = ChatService(self.ai, self.context, workspace, self.tracking.run)
+        self.settings["aidp_chat_user"] = self._name_of_sender
+        self.personas.confine(allow_workspace=self.allow_workspace_personas)
         self.settings["aidp_routes"] = ROUTES
         self.settings["aidp_kernel_token"] = token_urlsafe(32) if self.govern_kernels else ""
+
+    def _name_of_sender(self, sender: str) -> str:
+        """Return who sent a message of a chat, for the record: as `_Identified.who` names those who call."""
+        assert self.serverapp is not None
+        return OWNER if not sender or _Identified._has_one_user(self.serverapp.identity_provider) else sender
 
     def initialize_handlers(self) -> None:
         """Bind the routes of every slice."""
         self.handlers.extend(
             (rf"/aidp/{pattern}", handler) for pattern, handler in bind(ROUTES, HttpBase, WsBase, guard)
         )
+
+    def _link_jupyter_server_extension(self, serverapp: Any) -> None:
+        self.personas = Personas(serverapp)
+        super()._link_jupyter_server_extension(serverapp)
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         logging.getLogger("aidp").parent = self.log
@@ -280,4 +302,5 @@ class AidpApp(ExtensionApp):
         """End what is under way."""
         if self.kernels is not None:
             await self.kernels.stop()
+        await self.tracking.close()
         await self.ai.stop()

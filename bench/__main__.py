@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import bundle, deciding, figures, ledger, redaction, router, startup
+from bench import bundle, context, deciding, figures, ledger, redaction, router, startup
 
 BENCHMARKS = {
     "bundle": bundle.run,
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "deciding": deciding.run,
     "ledger": ledger.run,
     "redaction": redaction.run,
+    "context": context.run,
 }
 
 

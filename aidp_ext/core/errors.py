@@ -27,6 +27,7 @@
         ├── UpstreamTimeout       upstream_timeout          connected, but silent for too long
         ├── UpstreamInvalid       upstream_invalid_response not what the protocol says
         ├── UpstreamIncomplete    upstream_incomplete       the stream broke off
+        ├── NoProposal            no_proposal               a model's answer has no change that can be shown
         └── UpstreamRejected      upstream_rejected         answered with an error status
 
 Services and adapters raise these; only :mod:`aidp_ext.core.web` turns them into a status.
@@ -205,6 +206,12 @@ class UpstreamIncomplete(UpstreamError):
     """The stream ended before its own end mark."""
 
     code = "upstream_incomplete"
+
+
+class NoProposal(UpstreamError):
+    """The model answered, and no change of the document can be made of what it said; nothing was changed."""
+
+    code = "no_proposal"
 
 
 class UpstreamRejected(UpstreamError):

@@ -18,6 +18,7 @@ from aidp_ext.core.errors import ProcessError, ProcessTimeout, ProgramNotFound
 
 _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
 _GRACE_S = 3.0
+_LONGEST_LINE = 1 << 20  # bytes; a longer one comes in parts
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ async def lines(
 ) -> AsyncIterator[str]:
     r"""Run a program and yield its lines (stdout and stderr in one, also those ended by ``\r``) as they come.
 
+    A line of more than a mebibyte comes in parts.
+
     Raises as :func:`run` does. Closing the iterator ends the program and its whole group.
     """
     async with _started(argv, cwd=cwd, env=env, merge=True) as process:
@@ -93,6 +96,9 @@ async def _split(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         *whole, pending = re.split(rb"\r\n|\n|\r(?!\n|$)", pending + chunk)
         for line in whole:
             yield line.decode(errors="replace")
+        if len(pending) >= _LONGEST_LINE:
+            yield pending.decode(errors="replace")
+            pending = b""
     if pending:
         yield pending.decode(errors="replace").rstrip("\r")
 

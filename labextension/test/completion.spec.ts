@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 
 import { AiApi } from '../src/ai/api';
-import type { ICompletionSettings, ISurroundings } from '../src/ai/completion';
+import type { ICompletionSettings } from '../src/ai/completion';
 import { AidpInlineProvider } from '../src/ai/completion';
 import { Feedback } from '../src/ai/feedback';
 import { AiModel } from '../src/ai/model';
+import type { ISurroundings } from '../src/ai/surroundings';
 import schema from '../schema/ai.json';
 import { FakeLab, FakeModel, json, serverWith, settled } from './fakes';
 
@@ -12,16 +13,28 @@ const DEFAULTS = Object.fromEntries(
   Object.entries(schema.properties).map(([name, one]) => [name, one.default])
 ) as unknown as ICompletionSettings;
 
+/** A place in code without anything around it. */
+const NOWHERE: ISurroundings = {
+  text: 'cell-1',
+  isWanted: true,
+  language: 'python',
+  before: '',
+  context: null,
+  paths: []
+};
+
 /** A provider on a fake wire, an editor with text, and the models that were asked. */
 function setup(
   text: string,
   options: {
     settings?: Partial<ICompletionSettings>;
-    surroundings?: Omit<ISurroundings, 'path'>;
-    path?: string;
+    surroundings?: Partial<ISurroundings>;
     answer?: () => Response;
   } = {}
 ) {
+  const around: { -readonly [K in keyof ISurroundings]?: ISurroundings[K] } = {
+    ...options.surroundings
+  };
   const asked: FakeModel[] = [];
   const headers: Headers[] = [];
   const told: unknown[] = [];
@@ -51,14 +64,12 @@ function setup(
     api,
     model,
     feedback,
-    surroundings: () => ({
-      ...(options.surroundings ?? { isCode: true, before: '' }),
-      path: options.path ?? ''
-    })
+    surroundings: () => ({ ...NOWHERE, ...around }),
+    refresh: () => void lab.invoke()
   });
   provider.settings = { ...DEFAULTS, debounce: 0, ...options.settings };
   const lab = new FakeLab(provider, text);
-  return { asked, feedback, headers, lab, model, provider, told };
+  return { around, asked, feedback, headers, lab, model, provider, told };
 }
 
 describe('ghost text', () => {
@@ -95,7 +106,7 @@ describe('ghost text', () => {
 
   it('knows the cells before', async () => {
     const { lab, asked } = setup('p|', {
-      surroundings: { isCode: true, before: 'import pandas as pd\n\n' }
+      surroundings: { before: 'import pandas as pd\n\n' }
     });
     await lab.type('d');
     expect(asked[0]!.request.prompt).toBe('import pandas as pd\n\npd');
@@ -183,14 +194,99 @@ describe('a request', () => {
   });
 });
 
+describe('a model that goes on and on', () => {
+  it.each([
+    ['with the same line', 'y = 2\n'.repeat(8), '\ny = 2'],
+    ['into the next cell', 'y = 2\n# In[3]:\nz = 3', '\ny = 2'],
+    ['after the end of the text', 'y = 2<|endoftext|>import os', '\ny = 2']
+  ])('%s is stopped', async (_, said, shown) => {
+    const { lab, asked, model } = setup('x = |');
+    await lab.type('1');
+    await asked[0]!.say(`\n${said}`);
+    expect(asked[0]!.isLeft).toBe(true);
+    expect(lab.ghost).toBe(shown);
+    expect(model.error).toBeNull();
+  });
+});
+
+describe('other suggestions', () => {
+  it('are asked for when the user looks for them, one after the other', async () => {
+    const { lab, asked } = setup('impor|');
+    await lab.type('t');
+    await asked[0]!.say(' numpy');
+    await asked[0]!.end();
+    expect(asked).toHaveLength(1);
+    await lab.next();
+    expect(asked).toHaveLength(2);
+    expect(asked[1]!.request.prompt).toBe(asked[0]!.request.prompt);
+    expect(asked[1]!.request.temperature).toBeGreaterThan(
+      asked[0]!.request.temperature
+    );
+    expect(lab.ghost).toBe(' numpy');
+    await asked[1]!.say(' pandas');
+    await asked[1]!.end();
+    expect(lab.ghost).toBe(' pandas');
+    await asked[2]!.say(' polars');
+    await asked[2]!.end();
+    await lab.next();
+    expect(lab.ghost).toBe(' polars');
+    await lab.next();
+    expect(lab.ghost).toBe(' numpy');
+    expect(asked).toHaveLength(3);
+  });
+
+  it('are remembered and typed along without a request', async () => {
+    const { lab, asked, model } = setup('impor|');
+    await lab.type('t');
+    await asked[0]!.say(' numpy');
+    await asked[0]!.end();
+    await lab.next();
+    await asked[1]!.say(' pandas as pd');
+    await asked[1]!.end();
+    await asked[2]!.end();
+    await lab.type(' pan');
+    expect(lab.ghost).toBe('das as pd');
+    expect(asked).toHaveLength(3);
+    await lab.accept();
+    expect(lab.text).toBe('import pandas as pd');
+    expect(model.counts).toEqual({ shown: 1, accepted: 1, rejected: 0 });
+  });
+
+  it('are given up when the user goes on', async () => {
+    const { lab, asked } = setup('impor|');
+    await lab.type('t');
+    await asked[0]!.say(' numpy');
+    await asked[0]!.end();
+    await lab.next();
+    await lab.moveTo(0);
+    expect(asked[1]!.isAborted).toBe(true);
+    expect(asked).toHaveLength(2);
+  });
+
+  it('that say the same are no choice', async () => {
+    const { lab, asked } = setup('impor|');
+    await lab.type('t');
+    await asked[0]!.say(' numpy');
+    await asked[0]!.end();
+    await lab.next();
+    await asked[1]!.say(' numpy');
+    await asked[1]!.end();
+    await asked[2]!.say(' numpy');
+    await asked[2]!.end();
+    await lab.next();
+    expect(lab.ghost).toBe(' numpy');
+    expect(asked).toHaveLength(3);
+  });
+});
+
 describe('where it is asked', () => {
-  it('is told: the file that the text comes from, and the editor', async () => {
+  it('is told: the files that the text comes from, and the editor', async () => {
     const { lab, headers } = setup('impor|', {
-      path: 'my data/Äpfel, 1.ipynb'
+      surroundings: { paths: ['my data/Äpfel, 1.ipynb', 'prep.py'] }
     });
     await lab.type('t');
     expect(headers[0]!.get('X-AIDP-Path')).toBe(
-      'my%20data/%C3%84pfel%2C%201.ipynb'
+      'my%20data/%C3%84pfel%2C%201.ipynb,prep.py'
     );
     expect(headers[0]!.get('X-AIDP-Conversation')).toBe('editor-1');
   });
@@ -240,6 +336,59 @@ describe('typing along', () => {
     expect(asked).toHaveLength(1);
   });
 
+  it('a suggestion of several lines costs no request for sixty keys', async () => {
+    const { lab, asked } = setup('def mean(values)|');
+    await lab.type(':');
+    const text =
+      '\n    total = sum(values)\n    count = len(values)\n    return total / count';
+    for (const piece of text.match(/[\s\S]{1,4}/g)!) {
+      await asked[0]!.say(piece);
+    }
+    await asked[0]!.end();
+    await lab.type(text.slice(0, 60));
+    expect(lab.ghost).toBe(text.slice(60));
+    expect(asked).toHaveLength(1);
+  });
+
+  it('costs no request when another context is chosen meanwhile', async () => {
+    const { around, lab, asked } = setup('impor|', {
+      surroundings: { before: 'a = 1\n\n' }
+    });
+    await lab.type('t');
+    await asked[0]!.say(' numpy as np');
+    around.before = 'b = 2\n\n';
+    await lab.type(' num');
+    expect(lab.ghost).toBe('py as np');
+    expect(asked).toHaveLength(1);
+    await lab.type('!');
+    expect(asked[1]!.request.prompt).toBe('b = 2\n\nimport num!');
+  });
+
+  it('of the same words in another cell is not typing along', async () => {
+    const { around, lab, asked } = setup('impor|');
+    await lab.type('t');
+    await asked[0]!.say(' numpy');
+    await asked[0]!.end();
+    around.text = 'cell-2';
+    await lab.type(' ');
+    expect(asked).toHaveLength(2);
+  });
+
+  it('goes on after lines were accepted one by one', async () => {
+    const { lab, asked, provider } = setup('if a|');
+    await lab.type(':');
+    await asked[0]!.say('\n    b()\n\n    c()');
+    await asked[0]!.end();
+    provider.acceptLine();
+    await settled();
+    expect(lab.text).toBe('if a:\n    b()');
+    expect(lab.ghost).toBe('\n\n    c()');
+    expect(asked).toHaveLength(1);
+    provider.acceptLine();
+    await settled();
+    expect(lab.text).toBe('if a:\n    b()\n\n    c()');
+  });
+
   it('goes on after a word was accepted', async () => {
     const { lab, asked, provider } = setup('impor|');
     await lab.type('t');
@@ -255,7 +404,7 @@ describe('typing along', () => {
 
 describe('without being asked', () => {
   it.each<[string, Parameters<typeof setup>[1], string]>([
-    ['in prose', { surroundings: { isCode: false, before: '' } }, 'word'],
+    ['where it is not wanted', { surroundings: { isWanted: false } }, 'word'],
     ['when turned off', { settings: { enabled: false } }, 'word'],
     ['in an empty cell', {}, ' ']
   ])('suggests nothing %s, but does on demand', async (_, options, text) => {
@@ -367,6 +516,24 @@ describe('counts', () => {
     await asked[0]!.say('c');
     provider.accepted();
     expect(model.counts.accepted).toBe(0);
+  });
+});
+
+describe('what a model was told', () => {
+  it('is known once its suggestion is seen', async () => {
+    const context = {
+      text: 'x = 1',
+      items: [],
+      summary: '1 cell',
+      withheld: [],
+      paths: [],
+      id: null
+    };
+    const { lab, asked, model } = setup('x|', { surroundings: { context } });
+    await lab.type(' ');
+    expect(model.lastContext).toBeNull();
+    await asked[0]!.say('= 2');
+    expect(model.lastContext).toBe(context);
   });
 });
 

@@ -91,6 +91,9 @@ export class FakeModel {
       new ReadableStream<Uint8Array>({
         start: controller => {
           this._controller = controller;
+        },
+        cancel: () => {
+          this.isLeft = true;
         }
       }),
       {
@@ -108,11 +111,14 @@ export class FakeModel {
     readonly prompt: string;
     readonly suffix: string;
     readonly stop?: string[];
+    readonly temperature: number;
     readonly stream: boolean;
     readonly model: string;
   };
   readonly response: Response;
   isAborted = false;
+  /** Nobody reads on. */
+  isLeft = false;
 
   say(text: string): Promise<void> {
     this._send(JSON.stringify({ choices: [{ text, index: 0 }] }));
@@ -199,6 +205,17 @@ export class FakeLab {
     await settled();
   }
 
+  /** Alt+]: Lab shows the next of what it was handed, then tells that its command ran. */
+  async next(): Promise<void> {
+    const go = () => {
+      const at = this._choices.indexOf(this.ghost!) + 1;
+      this.ghost = this._choices[at % this._choices.length]!;
+    };
+    go();
+    void (this._provider as AidpInlineProvider).cycle(go);
+    await settled();
+  }
+
   /** Tab: Lab inserts what it shows, then tells that its command ran. */
   async accept(): Promise<void> {
     const text = this.ghost!;
@@ -251,7 +268,11 @@ export class FakeLab {
     if (turn !== this._turn || !item) {
       return;
     }
-    this.ghost = item.insertText;
+    this._choices = items.map(({ insertText }) => insertText);
+    // What the user looks at stays.
+    if (!this._choices.includes(this.ghost ?? '')) {
+      this.ghost = item.insertText;
+    }
     if (item.isIncomplete && item.token) {
       for await (const { response } of this._provider.stream!(item.token)) {
         this.ghost = response.insertText;
@@ -259,6 +280,7 @@ export class FakeLab {
     }
   }
 
+  private _choices: string[] = [];
   private _blurred = new Set<(event: FocusEvent) => void>();
   private _changed = new Signal<this, unknown>(this);
   private _moved = new Signal<this, unknown>(this);
@@ -273,7 +295,8 @@ export class FakeLab {
       selections: { changed: this._moved }
     },
     host: {
-      querySelector: () => (this.ghost === null ? null : {}),
+      querySelector: () =>
+        this.ghost === null ? null : { textContent: this.ghost },
       addEventListener: (_: string, on: (event: FocusEvent) => void) =>
         this._blurred.add(on),
       removeEventListener: (_: string, on: (event: FocusEvent) => void) =>

@@ -11,12 +11,15 @@ import aidp_ext
 
 ROOT = Path(aidp_ext.__file__).parent
 SLICES = sorted(p.name for p in ROOT.iterdir() if (p / "routes.py").exists())
-WEB = {"tornado", "jupyter_server", "jupyterhub", "jupyter_core"}
+CHAT = {"jupyter_ai_persona_manager", "jupyter_ai_router", "jupyterlab_chat", "jupyter_ydoc"}
+WEB = {"tornado", "jupyter_server", "jupyterhub", "jupyter_core", *CHAT}
 # Who may know a web framework: the hosts, the routes, and the one place that turns errors into a status.
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
 MAY_KNOW_WEB = {"app.py", "kernels.py", "hubservice.py", "core/web.py", "cli.py"} | {
     module for module in MODULES if module.endswith("/routes.py")
 }
+# Who may know jupyter-ai's chat: the adapters between it and the chat's service.
+MAY_KNOW_CHAT = {f"ai/chat/{name}.py" for name in ("persona", "manager", "reply")}
 
 
 def imports(module: str) -> set[str]:
@@ -51,7 +54,14 @@ def test_a_slice_knows_only_itself_and_core(module: str) -> None:
     assert {area(name) for name in imports(module)} <= {None, "core", module.split("/")[0], "_version"}
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m not in MAY_KNOW_WEB and not m.startswith("commands/")])
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in MAY_KNOW_CHAT])
+def test_only_the_chats_adapters_know_jupyters_chat(module: str) -> None:
+    assert not {name.split(".")[0] for name in imports(module)} & CHAT
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if m not in MAY_KNOW_WEB | MAY_KNOW_CHAT and not m.startswith("commands/")]
+)
 def test_services_know_no_web_framework(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(module)} & WEB
 

@@ -16,8 +16,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support import browser as chromium
-from tests.support.jupyter import clean_environment
+from tests.support.jupyter import Server, clean_environment
+from tests.support.lab import collaborative_lab, jupyter_lab
 from tests.support.processes import REPO, free_port, running, wait_until
+from tests.support.scripted import Scripted, scripted
 
 SHOTS = REPO / "test-results"
 
@@ -116,3 +118,32 @@ def hub(tmp_path_factory: pytest.TempPathFactory, llama: str) -> Iterator[Starte
     """`make hub` with a real llama.cpp."""
     with make_hub(tmp_path_factory.mktemp("hub"), LOCAL_OPENAI_BASE_URL=llama) as started:
         yield started
+
+
+@pytest.fixture(scope="package")
+def _scripted() -> Iterator[Scripted]:
+    with scripted() as server:
+        yield server
+
+
+@pytest.fixture(name="scripted")
+def _cleared(_scripted: Scripted) -> Iterator[Scripted]:
+    """The scripted model server of the labs below, with an empty memory and nothing to say but its defaults."""
+    _scripted.reset()
+    yield _scripted
+    _scripted.reset()
+
+
+@pytest.fixture(scope="package")
+def scripted_lab(tmp_path_factory: pytest.TempPathFactory, _scripted: Scripted) -> Iterator[Server]:
+    """JupyterLab with the scripted model as its only one."""
+    with jupyter_lab(tmp_path_factory.mktemp("scripted") / "lab", {"LOCAL_OPENAI_BASE_URL": _scripted.url}) as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def collab_lab(tmp_path_factory: pytest.TempPathFactory, _scripted: Scripted) -> Iterator[Server]:
+    """The same with live editing."""
+    folder = tmp_path_factory.mktemp("collab") / "lab"
+    with collaborative_lab(folder, {"LOCAL_OPENAI_BASE_URL": _scripted.url}) as server:
+        yield server

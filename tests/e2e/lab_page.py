@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import SHOTS
+from tests.support.jupyter import Server
+from tests.support.lab import Cell, write_notebook
 from tests.support.processes import wait_until
 
 GHOST = ".jp-GhostText[data-provided-by='aidp-ext:inline']:not(.jp-GhostText-hiding)"
@@ -39,6 +43,45 @@ def open_example(page: Page) -> Locator:
     # Before that, running a cell would make Lab ask for a kernel.
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     return notebook.locator(".jp-Cell")
+
+
+def open_file(page: Page, lab: Server, path: str) -> None:
+    """Open a file of the lab's folder by its address, in a page without what was open before."""
+    page.goto(f"{lab.url}lab/tree/{path}?reset&token={lab.token}")
+    wait_for_lab(page)
+
+
+def open_notebook(page: Page, lab: Server, name: str, cells: Sequence[Cell], *, kernel: bool = True) -> Locator:
+    """Write a notebook, open it by its address, wait for its kernel unless told not to, and return the notebook."""
+    write_notebook(lab.root / name, cells)
+    open_file(page, lab, name)
+    notebook = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    notebook.locator(".jp-Cell").first.wait_for()
+    if kernel:
+        # Before that, running a cell would make Lab ask for a kernel.
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    return notebook
+
+
+def command(page: Page, name: str, args: dict[str, Any] | None = None) -> None:
+    """Execute one of Lab's commands and wait for its end."""
+    page.evaluate("async ([name, args]) => { await jupyterapp.commands.execute(name, args); }", [name, args or {}])
+
+
+@contextmanager
+def dark(page: Page) -> Iterator[None]:
+    """Show Lab in its dark theme while the block runs."""
+    _theme(page, "JupyterLab Dark")
+    try:
+        yield
+    finally:
+        _theme(page, "JupyterLab Light")  # the choice is kept on the server, for all who come later
+
+
+def _theme(page: Page, name: str) -> None:
+    command(page, "apputils:change-theme", {"theme": name})
+    page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+    page.locator("#jupyterlab-splash").wait_for(state="detached")  # it covers the page while the theme loads
 
 
 def code_cell(page: Page, number: int) -> Locator:

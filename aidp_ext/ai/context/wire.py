@@ -1,15 +1,15 @@
-"""What a front end says of the user's work: the bodies of ``context`` and ``actions``.
+"""What a front end says of the user's work, and hears: the bodies of ``context`` and ``actions``.
 
 All texts are as they are now, saved or not. The front end's twin: ``labextension/src/ai/context/wire.ts``.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from aidp_ext.ai.context.models import Kind
 from aidp_ext.ai.models import Task
 
 Characters = Annotated[int, Meta(ge=0)]
@@ -70,7 +70,7 @@ class KernelSaid(Struct, kw_only=True):
 
     language: Name = "python"
     state: Literal["idle", "busy", "dead", "none"] = "idle"
-    taken_at: datetime | None = None
+    taken_at: Name | None = None  # ISO 8601
     variables: list[VariableSaid] = field(default_factory=list)
     allows_values: bool = False
 
@@ -92,5 +92,28 @@ class ContextQuestion(Struct, kw_only=True):
     open: list[OpenFileSaid] = field(default_factory=list)
     query: str = ""  # the user's words, or the text around the cursor
     mentions: list[Name] = field(default_factory=list)  # "file:prep.py", "cell:<id>", "df:people", "run:<id>"
+    exclude: list[Name] = field(default_factory=list)  # items that the user took out, as "kind:id"
     budget: Annotated[int, Meta(ge=0, le=400_000)] = 12_000  # the most characters
     keep: bool = False  # keep the question for a chat message that names it
+
+
+class ItemSaid(Struct):
+    """One thing that was chosen, or left out."""
+
+    kind: Kind
+    id: str  # a cell's id, a path, a variable's name
+    label: str
+    characters: int
+    why: str
+
+
+class ContextSaid(Struct, kw_only=True):
+    """What was chosen."""
+
+    text: str
+    items: list[ItemSaid]
+    summary: str
+    withheld: list[ItemSaid]
+    paths: list[str]
+    secrets: int  # how many were replaced in the text
+    id: str | None  # of the kept question

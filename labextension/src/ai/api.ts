@@ -1,6 +1,5 @@
-import { AidpError } from '../shared/request';
 import type { AidpServer } from '../shared/request';
-import { events } from '../shared/stream';
+import type { IContext, IContextQuestion } from './context/wire';
 import type {
   ICallRecord,
   ICompletion,
@@ -70,7 +69,7 @@ export class AiApi {
       ...sent('POST', { provider, model }),
       signal
     });
-    yield* this._events<IPullStep>(response, signal);
+    yield* this._server.events<IPullStep>(response, signal);
   }
 
   usage(signal?: AbortSignal): Promise<IUsage> {
@@ -103,7 +102,7 @@ export class AiApi {
           'X-AIDP-Task': 'chat',
           ...(privacy && { 'X-AIDP-Privacy': privacy })
         },
-        path
+        path ? [path] : []
       ),
       signal
     });
@@ -117,6 +116,14 @@ export class AiApi {
     return this._server.json('ai/rules', sent('PUT', { never_leave, privacy }));
   }
 
+  /** What of the user's work a model should be told. No model is asked. */
+  context(question: IContextQuestion, signal: AbortSignal): Promise<IContext> {
+    return this._server.json('ai/context', {
+      ...sent('POST', question),
+      signal
+    });
+  }
+
   /** Arrives also when the page is being left. */
   async feedback(report: IFeedback): Promise<void> {
     await this._server.open('ai/feedback', {
@@ -128,7 +135,7 @@ export class AiApi {
   /** Fill in the middle. */
   async complete(
     request: ICompletionRequest,
-    { path, conversation }: IOrigin,
+    { paths, conversation }: IOrigin,
     signal: AbortSignal
   ): Promise<ICompletion> {
     const response = await this._server.open('ai/v1/completions', {
@@ -136,7 +143,7 @@ export class AiApi {
         'POST',
         { model: 'auto', ...request, stream: true },
         { 'X-AIDP-Task': 'complete', 'X-AIDP-Conversation': conversation },
-        path
+        paths
       ),
       signal
     });
@@ -159,54 +166,31 @@ export class AiApi {
     signal: AbortSignal
   ): AsyncGenerator<string, void, undefined> {
     type Event = { choices?: { text?: string }[] };
-    for await (const event of this._events<Event>(response, signal)) {
+    for await (const event of this._server.events<Event>(response, signal)) {
       const text = event.choices?.[0]?.text;
       if (text) {
         yield text;
       }
     }
   }
-
-  /** The events of a stream until the server says that it is done. */
-  private async *_events<T>(
-    response: Response,
-    signal: AbortSignal
-  ): AsyncGenerator<T, void, undefined> {
-    try {
-      for await (const data of events(response.body!)) {
-        if (data === '[DONE]') {
-          return;
-        }
-        const event = JSON.parse(data) as T;
-        const error = AidpError.fromBody(event);
-        if (error) {
-          throw error;
-        }
-        yield event;
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      throw error instanceof AidpError ? error : this._server.lost();
-    }
-    // The server always says when it is done: without that, something between broke off.
-    throw this._server.lost();
-  }
 }
 
-/** A request with a JSON body; `path` is the file that its text comes from. */
+/** A request with a JSON body; `paths` are the files that its text comes from. */
 function sent(
   method: 'POST' | 'PUT',
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
-  path = ''
+  paths: readonly string[] = []
 ): RequestInit {
   return {
     method,
     headers: {
       'Content-Type': 'application/json',
       ...headers,
-      ...(path && {
-        'X-AIDP-Path': path.split('/').map(encodeURIComponent).join('/')
+      ...(paths.length > 0 && {
+        'X-AIDP-Path': paths
+          .map(path => path.split('/').map(encodeURIComponent).join('/'))
+          .join(',')
       })
     },
     body: JSON.stringify(body)

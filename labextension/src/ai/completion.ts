@@ -12,12 +12,15 @@ import { InlineCompletionTriggerKind } from '@jupyterlab/completer';
 import { Text } from '@jupyterlab/coreutils';
 import type { LabIcon } from '@jupyterlab/ui-components';
 
-import { asAidpError } from '../shared/request';
 import type { AiApi } from './api';
+import { Asker } from './asking';
 import type { Feedback } from './feedback';
+import { mark } from './moments';
+import { Stay } from './stay';
 import type { IPlace } from './suggestion';
 import { Suggestion } from './suggestion';
-import type { IAiModel, ICall } from './tokens';
+import type { ISurroundings } from './surroundings';
+import type { IAiModel } from './tokens';
 import type { IOrigin } from './wire';
 
 /** What the user chose; schema/ai.json holds titles and defaults. */
@@ -32,30 +35,28 @@ export interface ICompletionSettings {
   readonly cellCharacters: number;
 }
 
-/** What is known of a document beyond the text in the editor. */
-export interface ISurroundings {
-  /** False in prose, where nothing is suggested unless asked for. */
-  readonly isCode: boolean;
-  /** What comes before: the notebook's earlier cells. */
-  readonly before: string;
-  /** The document's path below the server's root; empty where there is none. */
-  readonly path: string;
-}
-
 export interface IProviderOptions {
   readonly api: Pick<AiApi, 'complete'>;
-  readonly model: Pick<IAiModel, 'track' | 'count' | 'reachable'>;
+  readonly model: Pick<IAiModel, 'track' | 'count' | 'reachable' | 'told'>;
   readonly feedback: Pick<Feedback, 'add'>;
   /** `limit`: how many characters of what comes before. */
-  readonly surroundings: (context: Context, limit: number) => ISurroundings;
+  readonly surroundings: (
+    context: Context,
+    prefix: string,
+    limit: number
+  ) => ISurroundings;
+  /** Have Lab ask again at the cursor. */
+  readonly refresh: () => void;
   readonly icon?: LabIcon;
 }
 
 /** How many suggestions are remembered. */
 const REMEMBERED = 24;
+/** How freely the second and third suggestion are written. */
+const OTHERS = [0.7, 1];
 
 /** Lab hands over its whole completion context, although the type promises less. */
-type Context = IInlineCompletionContext & Partial<ICompletionContext>;
+type Context = ICompletionContext & IInlineCompletionContext;
 
 /**
  * Ghost text from aidp's router.
@@ -67,6 +68,7 @@ type Context = IInlineCompletionContext & Partial<ICompletionContext>;
 export class AidpInlineProvider implements IInlineCompletionProvider {
   constructor(private _options: IProviderOptions) {
     this.icon = _options.icon;
+    this._asker = new Asker(_options.api, _options.model);
   }
 
   readonly identifier = 'aidp-ext:inline';
@@ -90,7 +92,7 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
 
   async fetch(
     request: CompletionHandler.IRequest,
-    context: Context
+    context: IInlineCompletionContext & Partial<ICompletionContext>
   ): Promise<IInlineCompletionList> {
     this._serving = null;
     const { editor } = context;
@@ -98,17 +100,20 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     if (!editor || !this._settings) {
       return { items: [] };
     }
-    const { isCode, before, path } = this._options.surroundings(
-      context,
-      this._settings.cellCharacters
-    );
     // Lab counts characters, strings count UTF-16 units: they differ after an emoji.
     const offset = Text.charIndexToJsIndex(request.offset, request.text);
-    const place = split(request.text, offset, before);
+    const prefix = request.text.slice(0, offset);
+    const around = this._options.surroundings(
+      context as Context,
+      prefix,
+      this._settings.cellCharacters
+    );
+    const { text, before } = around;
+    const place = { text, before, prefix, suffix: request.text.slice(offset) };
     const wanted =
       this._settings.enabled &&
-      isCode &&
-      place.prefix.trim() !== '' &&
+      around.isWanted &&
+      prefix.trim() !== '' &&
       this._options.model.reachable;
     if (!asked && !wanted) {
       this._leave();
@@ -117,17 +122,23 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
 
     const suggestion =
       this._remembered(place, asked) ??
-      this._request(place, asked, { path, conversation: editor.uuid });
+      this._request(place, asked, around, editor.uuid);
     this._enter(suggestion, editor);
     const token = `${++this._tokens}`;
     const serving = (this._serving = { token, suggestion, place });
     // Only text is handed to Lab: an empty suggestion would catch the Tab key.
     while (this._serving === serving) {
-      const insertText = suggestion.visible(place);
-      if (insertText) {
+      const choices = suggestion.choices(place);
+      if (choices.length > 0) {
         setTimeout(() => this._seen(suggestion));
-        const isIncomplete = !suggestion.done;
-        return { items: [{ insertText, isIncomplete, token }] };
+        const own = suggestion.visible(place);
+        return {
+          items: choices.map(insertText =>
+            insertText === own && !suggestion.done
+              ? { insertText, isIncomplete: true, token }
+              : { insertText }
+          )
+        };
       }
       if (suggestion.done) {
         break;
@@ -162,16 +173,15 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
 
   /** Whether the user sees a suggestion of this provider. */
   get isShown(): boolean {
-    return this._current !== null && this._isPainted(this._current.editor);
+    return this._stay !== null && this._painted(this._stay.editor) !== null;
   }
 
   /** Count a suggestion as accepted. Called after Lab's command, which also serves other providers: did it land? */
   accepted(): void {
     if (this._whole) {
       this._settle(this._whole, 'accepted');
-    } else if (this._current) {
-      const { suggestion, editor } = this._current;
-      const place = placeOf(editor, suggestion);
+    } else if (this._stay) {
+      const { suggestion, place } = this._stay;
       if (
         place.prefix.length > suggestion.reached &&
         suggestion.follows(place)
@@ -183,163 +193,139 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
 
   /** Insert the next word of what is shown. */
   acceptWord(): void {
-    if (this._current && this.isShown) {
-      const { suggestion, editor } = this._current;
-      const text = suggestion.visible(placeOf(editor, suggestion));
-      const word = /^\s*([\p{L}\p{N}_]+|[^\p{L}\p{N}_\s]+)/u.exec(text);
-      if (word) {
-        // As Lab inserts the whole: text and cursor in one step, so that nobody sees one without the other.
-        const view = (editor as CodeMirrorEditor).editor;
-        view.dispatch(view.state.replaceSelection(word[0]));
-        this._settle(suggestion, 'accepted');
+    this._accept(/^\s*([\p{L}\p{N}_]+|[^\p{L}\p{N}_\s]+)/u);
+  }
+
+  /** Insert the rest of the line of what is shown; at a line's end the next line that is not empty. */
+  acceptLine(): void {
+    this._accept(/^\s*[^\n]+/);
+  }
+
+  /**
+   * Ask for the other suggestions that a user who presses *next* wants to see. `onFirst` is called when there is one;
+   * Lab shows it when it is asked to go on.
+   */
+  async cycle(onFirst: () => void): Promise<void> {
+    const stay = this._stay;
+    if (!stay || !this.isShown || stay.suggestion.others.length > 0) {
+      return;
+    }
+    const { suggestion } = stay;
+    const { maxTokens } = this._settings!;
+    const origin = this._origins.get(suggestion);
+    let isFirst = true;
+    for (const temperature of OTHERS) {
+      // One after the other: a small machine has one model.
+      const known = suggestion.choices(stay.place).length;
+      const manner = { maxTokens, temperature, delay: 0 };
+      await this._asker.ask(suggestion.another(), origin!, manner);
+      if (this._stay !== stay) {
+        return;
+      }
+      if (suggestion.choices(stay.place).length > known) {
+        if (isFirst) {
+          this._onServed = onFirst;
+        }
+        isFirst = false;
+        this._options.refresh();
       }
     }
   }
 
   /** Take away what is shown. Lab has no call for that, but does it when the editor loses the focus. */
   dismiss(): void {
-    const editor = this._current?.editor;
+    const editor = this._stay?.editor;
     editor?.blur();
     editor?.focus();
+  }
+
+  private _accept(part: RegExp): void {
+    const { _stay: stay } = this;
+    const painted = stay && this._painted(stay.editor);
+    if (!stay || painted === null) {
+      return;
+    }
+    // Lab does not tell which of several is shown.
+    const choices = stay.suggestion.choices(stay.place);
+    const text = choices.find(one => same(one, painted)) ?? choices[0] ?? '';
+    const found = part.exec(text);
+    if (found) {
+      // As Lab inserts the whole: text and cursor in one step, so that nobody sees one without the other.
+      const view = (stay.editor as CodeMirrorEditor).editor;
+      view.dispatch(view.state.replaceSelection(found[0]));
+      this._settle(stay.suggestion, 'accepted');
+    }
   }
 
   private _remembered(place: IPlace, asked: boolean): Suggestion | undefined {
     return this._memory.find(
       suggestion =>
         suggestion.follows(place) &&
+        // What is told first may change meanwhile: that counts for the next request.
+        (suggestion === this._stay?.suggestion ||
+          suggestion.origin.before === place.before) &&
         (!suggestion.done ||
-          suggestion.visible(place) !== '' ||
+          suggestion.choices(place).length > 0 ||
           // The model had nothing to say here. It is believed, unless the user insists.
           (place.prefix.length === suggestion.at && !asked))
     );
   }
 
-  private _request(place: IPlace, asked: boolean, origin: IOrigin): Suggestion {
-    const { prefixCharacters, suffixCharacters, debounce } = this._settings!;
-    const suggestion = new Suggestion(place, {
-      prefix: prefixCharacters,
-      suffix: suffixCharacters
+  private _request(
+    place: IPlace,
+    asked: boolean,
+    { language, context, paths }: ISurroundings,
+    conversation: string
+  ): Suggestion {
+    const settings = this._settings!;
+    const { lines, maxTokens, temperature, debounce } = settings;
+    const { prefixCharacters: prefix, suffixCharacters: suffix } = settings;
+    const making = { prefix, suffix, lines, language };
+    const suggestion = new Suggestion(place, making, context);
+    const origin = { paths, conversation };
+    this._origins.set(suggestion, origin);
+    const manner = { maxTokens, temperature, delay: asked ? 0 : debounce };
+    void this._asker.ask(suggestion, origin, manner).then(isWhole => {
+      if (!isWhole) {
+        this._forget(suggestion);
+      }
     });
-    void this._run(suggestion, origin, asked ? 0 : debounce);
     return suggestion;
-  }
-
-  private async _run(
-    suggestion: Suggestion,
-    origin: IOrigin,
-    delay: number
-  ): Promise<void> {
-    const { api, model } = this._options;
-    const { maxTokens, temperature, lines } = this._settings!;
-    const { before, prefix, suffix } = suggestion.origin;
-    const { signal } = suggestion.abort;
-    const isMidLine = /^[^\n]*\S/.test(suffix);
-    const single = lines === 'single' || (lines === 'auto' && isMidLine);
-    let call: ICall | undefined;
-    try {
-      await pause(delay, signal);
-      call = model.track();
-      const { by, text } = await api.complete(
-        {
-          prompt: before + prefix,
-          suffix,
-          max_tokens: maxTokens,
-          temperature,
-          ...(single && { stop: ['\n'] })
-        },
-        origin,
-        signal
-      );
-      call.answeredBy(by);
-      suggestion.route = by.route;
-      for await (const piece of text) {
-        call.arrived();
-        suggestion.append(piece);
-      }
-      call.done();
-    } catch (error) {
-      this._forget(suggestion);
-      if (signal.aborted) {
-        call?.cancelled();
-      } else {
-        call?.failed(asAidpError(error));
-      }
-    } finally {
-      suggestion.finish();
-    }
   }
 
   /** Make a suggestion the one that the user sees, and leave it once the text no longer follows from it. */
   private _enter(suggestion: Suggestion, editor: CodeEditor.IEditor): void {
     const others = this._memory.filter(other => other !== suggestion);
     this._memory = [suggestion, ...others.slice(0, REMEMBERED - 1)];
-    if (
-      this._current?.suggestion === suggestion &&
-      this._current.editor === editor
-    ) {
+    if (this._stay?.suggestion === suggestion && this._stay.editor === editor) {
       return;
     }
     this._leave();
     suggestion.isShown = false;
     suggestion.outcome = null;
-    suggestion.reached = placeOf(editor, suggestion).prefix.length;
-
-    const { sharedModel, selections } = editor.model;
-    const moved = () => {
-      // In a change the text comes before the cursor or after it: look when both are there.
-      queueMicrotask(() => {
-        if (this._current === current) {
-          const { start, end } = editor.getSelection();
-          const isCursor =
-            start.line === end.line && start.column === end.column;
-          const place = placeOf(editor, suggestion);
-          if (isCursor && suggestion.follows(place)) {
-            suggestion.reached = place.prefix.length;
-          } else {
-            this._leave();
-          }
+    this._stay = new Stay(suggestion, editor, {
+      changed: source => {
+        // Lab, told first, may have asked for the new text already.
+        const served = this._serving?.place;
+        if (served && served.prefix + served.suffix !== source) {
+          this._serving = null;
         }
-      });
-    };
-    const changed = () => {
-      // Lab, told first, may have asked for the new text already.
-      const served = this._serving?.place;
-      if (served && served.prefix + served.suffix !== sharedModel.getSource()) {
-        this._serving = null;
-      }
-      moved();
-    };
-    const blurred = (event: FocusEvent) => {
-      const target = event.relatedTarget as Element | null;
-      if (!target?.closest?.('.jp-InlineCompleter')) {
-        this._leave();
-      }
-    };
-    sharedModel.changed.connect(changed);
-    selections.changed.connect(moved);
-    editor.host.addEventListener('focusout', blurred);
-    const current = (this._current = {
-      suggestion,
-      editor,
-      unwatch: () => {
-        sharedModel.changed.disconnect(changed);
-        selections.changed.disconnect(moved);
-        editor.host.removeEventListener('focusout', blurred);
-      }
+      },
+      left: () => this._leave()
     });
   }
 
   private _leave(): void {
-    const current = this._current;
-    this._current = null;
+    const stay = this._stay;
+    this._stay = null;
     this._serving = null;
-    if (!current) {
+    this._onServed = null;
+    if (!stay) {
       return;
     }
-    const { suggestion, editor, unwatch } = current;
-    unwatch();
-    const place = placeOf(editor, suggestion);
-    if (suggestion.follows(place) && !suggestion.visible(place)) {
+    const { suggestion } = stay;
+    stay.dispose();
+    if (suggestion.isUsedUp(stay.place)) {
       // All of it is in the text: accepted, if Lab's command did it, which is known in a moment; else written by hand.
       this._whole = suggestion;
       queueMicrotask(() => (this._whole = null));
@@ -348,8 +334,8 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     }
     if (!suggestion.done) {
       this._forget(suggestion);
-      suggestion.abort.abort();
     }
+    suggestion.stop();
   }
 
   private _forget(suggestion: Suggestion): void {
@@ -357,15 +343,22 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
   }
 
   private _seen(suggestion: Suggestion): void {
-    const current = this._current;
+    const stay = this._stay;
     if (
-      current?.suggestion === suggestion &&
-      !suggestion.isShown &&
-      this._isPainted(current.editor)
+      stay?.suggestion !== suggestion ||
+      this._painted(stay.editor) === null
     ) {
-      suggestion.isShown = true;
-      this._options.model.count('shown');
+      return;
     }
+    if (!suggestion.isShown) {
+      suggestion.isShown = true;
+      mark('painted');
+      this._options.model.count('shown');
+      this._options.model.told(suggestion.context);
+    }
+    const onServed = this._onServed;
+    this._onServed = null;
+    onServed?.();
   }
 
   private _settle(
@@ -379,46 +372,34 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     }
   }
 
-  /** Lab may hold a suggestion back, or show another provider's: only the painted text is the truth. */
-  private _isPainted(editor: CodeEditor.IEditor): boolean {
-    return !!editor.host.querySelector(
+  /**
+   * The suggestion that is painted; null where none is. Lab may hold one back, or show another provider's: only the
+   * painted text is the truth.
+   */
+  private _painted(editor: CodeEditor.IEditor): string | null {
+    const ghost = editor.host.querySelector(
       `.jp-GhostText[data-provided-by="${this.identifier}"]`
     );
+    return ghost && (ghost.textContent ?? '');
   }
 
-  private _current: {
-    readonly suggestion: Suggestion;
-    readonly editor: CodeEditor.IEditor;
-    readonly unwatch: () => void;
-  } | null = null;
+  private _asker: Asker;
   private _memory: readonly Suggestion[] = [];
+  /** What to do when Lab has been handed what it asked for. */
+  private _onServed: (() => void) | null = null;
+  private _origins = new WeakMap<Suggestion, IOrigin>();
   private _serving: {
     readonly token: string;
     readonly suggestion: Suggestion;
     readonly place: IPlace;
   } | null = null;
   private _settings: ICompletionSettings | null = null;
+  private _stay: Stay | null = null;
   private _tokens = 0;
   private _whole: Suggestion | null = null;
 }
 
-function split(text: string, offset: number, before: string): IPlace {
-  return { before, prefix: text.slice(0, offset), suffix: text.slice(offset) };
-}
-
-/** Where the cursor is now, in a document whose earlier cells are those of the suggestion. */
-function placeOf(editor: CodeEditor.IEditor, { origin }: Suggestion): IPlace {
-  const offset = editor.getOffsetAt(editor.getCursorPosition());
-  return split(editor.model.sharedModel.getSource(), offset, origin.before);
-}
-
-/** Wait; an abort ends it with an error. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    });
-  });
+/** Whether two texts are the same but for blank space, which ghost text paints in its own way. */
+function same(a: string, b: string): boolean {
+  return a.replace(/\s/g, '') === b.replace(/\s/g, '');
 }

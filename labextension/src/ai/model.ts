@@ -6,6 +6,7 @@ import type { AidpError } from '../shared/request';
 import { asAidpError } from '../shared/request';
 import { Resource } from '../shared/resource';
 import type { AiApi } from './api';
+import type { IContext } from './context/wire';
 import type { AiState, IAiModel, ICall, ICounts } from './tokens';
 import type {
   IAnswered,
@@ -74,6 +75,10 @@ export class AiModel implements IAiModel, IDisposable {
 
   get lastAnswer(): IAnswered | null {
     return this._lastAnswer;
+  }
+
+  get lastContext(): IContext | null {
+    return this._lastContext;
   }
 
   get error(): AidpError | null {
@@ -205,6 +210,11 @@ export class AiModel implements IAiModel, IDisposable {
     this._changed.emit();
   }
 
+  told(context: IContext | null): void {
+    this._lastContext = context;
+    this._changed.emit();
+  }
+
   private _loadProviders(probe: boolean): Promise<void> {
     return this._ask('providers', async () => {
       const { providers, keys_allowed } = await this._api.providers(probe);
@@ -252,6 +262,7 @@ export class AiModel implements IAiModel, IDisposable {
   private _isDisposed = false;
   private _keysAllowed = false;
   private _lastAnswer: IAnswered | null = null;
+  private _lastContext: IContext | null = null;
   private _mode = 'hybrid';
   private _modes: readonly IMode[] = [];
   private _providers: readonly IProvider[] | null = null;

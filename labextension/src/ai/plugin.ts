@@ -3,19 +3,11 @@ import type {
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette, Notification } from '@jupyterlab/apputils';
-import { ICompletionProviderManager } from '@jupyterlab/completer';
-import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
-import { CommandRegistry } from '@lumino/commands';
 import { Poll } from '@lumino/polling';
 
-import { aidpIcon } from '../shared/icons';
-import { createSurroundings } from './cells';
-import type { ICompletionSettings } from './completion';
-import { AidpInlineProvider } from './completion';
-import { documentPath } from './excerpt';
-import { Feedback } from './feedback';
+import { completion } from './completionPlugin';
 import { AiModel } from './model';
 import { panel } from './panel/plugin';
 import { DOMAIN, NO_ARGUMENTS, createApi, createFormat } from './services';
@@ -68,98 +60,6 @@ const model: JupyterFrontEndPlugin<IAiModel> = {
       }
     });
     return model;
-  }
-};
-
-/** Its id is also the name of its settings, schema/ai.json. */
-const completion: JupyterFrontEndPlugin<void> = {
-  id: 'aidp-ext:ai',
-  description: 'Suggests code while typing.',
-  autoStart: true,
-  requires: [ICompletionProviderManager, ISettingRegistry, IAiModel],
-  optional: [ICommandPalette, ITranslator],
-  activate: async (
-    app: JupyterFrontEnd,
-    manager: ICompletionProviderManager,
-    registry: ISettingRegistry,
-    model: IAiModel,
-    palette: ICommandPalette | null,
-    translator: ITranslator | null
-  ) => {
-    const { commands } = app;
-    const trans = (translator ?? nullTranslator).load(DOMAIN);
-    const { contents } = app.serviceManager;
-    const api = createApi(app, translator);
-    const feedback = new Feedback(api);
-    const provider = new AidpInlineProvider({
-      api,
-      model,
-      feedback,
-      surroundings: createSurroundings(widget =>
-        documentPath(widget, contents)
-      ),
-      icon: aidpIcon
-    });
-    manager.registerInlineProvider(provider);
-    // A hidden page may never be seen again.
-    document.addEventListener('visibilitychange', () => {
-      if (document.hidden) {
-        void feedback.send();
-      }
-    });
-    window.addEventListener('pagehide', () => void feedback.send());
-    commands.commandExecuted.connect((_, { id }) => {
-      if (id === 'inline-completer:accept') {
-        provider.accepted();
-      }
-    });
-
-    const settings = await registry.load(completion.id);
-    const apply = () => {
-      provider.settings = settings.composite as unknown as ICompletionSettings;
-      commands.notifyCommandChanged(CommandIDs.toggleCompletion);
-    };
-    commands.addCommand(CommandIDs.toggleCompletion, {
-      label: trans.__('AI Suggestions While Typing'),
-      isToggled: () => settings.get('enabled').composite === true,
-      describedBy: NO_ARGUMENTS,
-      execute: () =>
-        settings.set('enabled', settings.get('enabled').composite !== true)
-    });
-    commands.addCommand(CommandIDs.acceptWord, {
-      label: trans.__('Accept Next Word of AI Suggestion'),
-      isEnabled: () => provider.isShown,
-      describedBy: NO_ARGUMENTS,
-      execute: () => provider.acceptWord()
-    });
-    commands.addCommand(CommandIDs.dismiss, {
-      label: trans.__('Dismiss AI Suggestion'),
-      isEnabled: () => provider.isShown,
-      describedBy: NO_ARGUMENTS,
-      execute: () => provider.dismiss()
-    });
-    document.addEventListener(
-      'keydown',
-      event => {
-        if (
-          runsShortcut(commands, CommandIDs.acceptWord, event) ||
-          runsShortcut(commands, CommandIDs.dismiss, event)
-        ) {
-          event.preventDefault();
-          event.stopPropagation();
-        }
-      },
-      true
-    );
-    for (const command of [
-      CommandIDs.toggleCompletion,
-      CommandIDs.acceptWord,
-      CommandIDs.dismiss
-    ]) {
-      palette?.addItem({ command, category: trans.__('AI') });
-    }
-    settings.changed.connect(apply);
-    apply();
   }
 };
 
@@ -280,31 +180,6 @@ const notice: JupyterFrontEndPlugin<void> = {
     model.changed.connect(say);
   }
 };
-
-/**
- * Run a command by its shortcut before the editor sees the key, as Lab does with Tab: shortcuts come after the
- * editor's own keys, and the editor has one for each arrow.
- */
-function runsShortcut(
-  commands: CommandRegistry,
-  command: string,
-  event: KeyboardEvent
-): boolean {
-  const pressed = CommandRegistry.keystrokeForKeydownEvent(event);
-  const isMeant = commands.keyBindings.some(
-    ({ command: bound, keys, selector }) =>
-      bound === command &&
-      keys.length === 1 &&
-      keys[0] === pressed &&
-      event.target instanceof Element &&
-      event.target.closest(selector)
-  );
-  if (isMeant && commands.isEnabled(command)) {
-    void commands.execute(command);
-    return true;
-  }
-  return false;
-}
 
 export const aiPlugins: JupyterFrontEndPlugin<unknown>[] = [
   model,

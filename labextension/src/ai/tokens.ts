@@ -3,6 +3,7 @@ import type { ISignal } from '@lumino/signaling';
 
 import type { AidpError } from '../shared/request';
 import type { IResource } from '../shared/resource';
+import type { IContext } from './context/wire';
 import type { IAnswered, IDecision, IMode, IProvider, IUsage } from './wire';
 
 /**
@@ -46,6 +47,8 @@ export interface IAiModel {
   readonly decision: IDecision | null;
   /** Which model gave the last answer, and why. */
   readonly lastAnswer: IAnswered | null;
+  /** What the model was told beside the cell for the suggestion that was seen last; null where nothing was chosen. */
+  readonly lastContext: IContext | null;
   /** What stands in the way now. */
   readonly error: AidpError | null;
   readonly counts: ICounts;
@@ -65,6 +68,8 @@ export interface IAiModel {
   /** Report a call to a model, so that the status can tell of it. */
   track(): ICall;
   count(what: keyof ICounts): void;
+  /** Report what a model was told for the suggestion that is seen. */
+  told(context: IContext | null): void;
 }
 
 export const IAiModel = new Token<IAiModel>(
@@ -79,6 +84,8 @@ export const CommandIDs = {
   openSettings: 'aidp:open-ai-settings',
   checkProviders: 'aidp:check-ai-providers',
   toggleCompletion: 'aidp:toggle-inline-completion',
+  toggleCompletionHere: 'aidp:toggle-completion-here',
   acceptWord: 'aidp:accept-word',
+  acceptLine: 'aidp:accept-line',
   dismiss: 'aidp:dismiss-suggestion'
 } as const;

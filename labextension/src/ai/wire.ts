@@ -268,8 +268,8 @@ export interface ICompletionRequest {
 
 /** Where a completion is asked for. */
 export interface IOrigin {
-  /** The document's path below the server's root; empty where there is none. */
-  readonly path: string;
+  /** The files that the text comes from, below the server's root. */
+  readonly paths: readonly string[];
   /** The editor: its requests are one conversation. */
   readonly conversation: string;
 }

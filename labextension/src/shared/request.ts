@@ -2,6 +2,8 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { events } from './stream';
+
 /**
  * What went wrong, in words for the user.
  *
@@ -76,6 +78,31 @@ export class AidpServer {
       throw await this._refusal(response);
     }
     return response;
+  }
+
+  /** The events of a streamed answer until the server says that it is done; `signal` is the request's. */
+  async *events<T>(
+    response: Response,
+    signal: AbortSignal
+  ): AsyncGenerator<T, void, undefined> {
+    try {
+      for await (const data of events(response.body!)) {
+        if (data === '[DONE]') {
+          return;
+        }
+        const event = JSON.parse(data) as T;
+        const error = AidpError.fromBody(event);
+        if (error) {
+          throw error;
+        }
+        yield event;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw error instanceof AidpError ? error : this.lost();
+    }
+    // The server always says when it is done: without that, something between broke off.
+    throw this.lost();
   }
 
   /** The error for a connection that failed or broke off. */

@@ -12,6 +12,8 @@ export interface IContextWish {
   readonly cell?: string;
   readonly query?: string;
   readonly mentions?: readonly string[];
+  /** Items that the user took out, as `kind:id`. */
+  readonly exclude?: readonly string[];
   readonly budget?: number;
   readonly keep?: boolean;
 }

@@ -71,6 +71,8 @@ export interface IContextQuestion {
   readonly query: string;
   /** `file:prep.py`, `cell:<id>`, `df:people`, `run:<id>`. */
   readonly mentions: readonly string[];
+  /** Items that the user took out, as `kind:id`. */
+  readonly exclude?: readonly string[];
   /** The most characters. */
   readonly budget: number;
   /** Keep the question on the server, for a chat message that names it. */
@@ -80,7 +82,14 @@ export interface IContextQuestion {
 /** One thing that was chosen, or left out. */
 export interface IContextItem {
   readonly kind:
-    'imports' | 'cell' | 'output' | 'traceback' | 'markdown' | 'variable' | 'file' | 'run';
+    | 'imports'
+    | 'cell'
+    | 'output'
+    | 'traceback'
+    | 'markdown'
+    | 'variable'
+    | 'file'
+    | 'run';
   /** A cell's id, a path, a variable's name. */
   readonly id: string;
   /** For the user: `cell 4`, `df: 891×12`, `prep.py`. */
@@ -100,6 +109,8 @@ export interface IContext {
   readonly withheld: readonly IContextItem[];
   /** For X-AIDP-Path: the files that the text comes from, `outputs` where outputs are in it. */
   readonly paths: readonly string[];
+  /** How many secrets were replaced in the text. */
+  readonly secrets: number;
   /** Names the kept question; null unless asked to keep it. */
   readonly id: string | null;
 }

@@ -1,0 +1,104 @@
+"""A run of the tracking server in short, by MLflow's REST API (``2.0/mlflow/runs/get``)."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from aidp_ext.core.errors import InvalidRequest, NotFound, Unavailable, UpstreamInvalid
+from aidp_ext.core.http import HttpClient, origin, shown
+
+_MOST_BYTES = 4_000_000
+_MOST_VALUES = 60  # of each kind
+_SECONDS = 5.0
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SERVER = "the tracking server"
+
+
+class TrackingServer:
+    """Reads runs. Nothing is contacted before the first one is asked for."""
+
+    def __init__(self, environment: Mapping[str, str], is_closed: Callable[[], bool]) -> None:
+        """``environment`` names the server as MLflow's clients know it; ``is_closed``: nothing leaves the machine."""
+        self._uri = environment.get("MLFLOW_TRACKING_URI", "").strip().rstrip("/")
+        self._headers = _authorization(environment)
+        self._is_closed = is_closed
+        self._http = HttpClient(connect_timeout_s=_SECONDS, allows=self._may_contact)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.close()
+
+    async def run(self, run_id: str) -> str:
+        """Return a run's name, state, parameters, metrics and notes in some lines.
+
+        Raises Unavailable without a server, InvalidRequest, NotFound, PolicyRefused, UpstreamError.
+        """
+        if not self._uri.startswith(("http://", "https://")):
+            raise Unavailable(
+                "Runs cannot be read: MLFLOW_TRACKING_URI names no tracking server.",
+                next_step="Set it to an http(s) address and restart.",
+            )
+        if not _RUN_ID.fullmatch(run_id):
+            raise InvalidRequest(f"{run_id[:80]!r} is not the id of a run.")
+        url = f"{self._uri}/api/2.0/mlflow/runs/get?run_id={quote(run_id)}"
+        async with self._http.request(
+            "GET", url, server=_SERVER, headers=self._headers, total_timeout_s=_SECONDS, direct=self._is_here()
+        ) as response:
+            data = await response.content.read(_MOST_BYTES)
+            while len(data) < _MOST_BYTES and (more := await response.content.read(_MOST_BYTES - len(data))):
+                data += more
+        if response.status == 404:
+            raise NotFound(f"The tracking server knows no run {run_id}.")
+        if response.status != 200:
+            raise UpstreamInvalid(f"The tracking server at {shown(self._uri)} answered {response.status}.")
+        try:
+            return _told(msgspec.json.decode(data)["run"])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
+            raise UpstreamInvalid("What the tracking server says of the run cannot be understood.") from error
+
+    def _may_contact(self, url: str) -> bool:
+        return origin(url) == origin(self._uri) and (not self._is_closed() or self._is_here())
+
+    def _is_here(self) -> bool:
+        host = urlsplit(self._uri).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+
+def _authorization(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the header that MLflow's own clients send: by a token, or by a user's name and password."""
+    if token := environment.get("MLFLOW_TRACKING_TOKEN"):
+        return {"Authorization": f"Bearer {token}"}
+    user, password = environment.get("MLFLOW_TRACKING_USERNAME"), environment.get("MLFLOW_TRACKING_PASSWORD")
+    if user and password:
+        return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+    return {}
+
+
+def _told(run: Any) -> str:
+    info, data = run["info"], run.get("data") or {}
+    lines = [f"run {info.get('run_id', '')}: {info.get('run_name', '')}, {info.get('status', '')}".strip(": ,")]
+    for title, key in (("parameters", "params"), ("metrics, last values", "metrics"), ("tags", "tags")):
+        values = [
+            f"  {_line(one.get('key'), 200)} = {_line(one.get('value'), 500)}"
+            for one in data.get(key) or ()
+            if not str(one.get("key", "")).startswith("mlflow.log-model")
+        ]
+        if values:
+            lines += [f"{title}:", *values[:_MOST_VALUES]]
+        if len(values) > _MOST_VALUES:
+            lines.append(f"  … {len(values) - _MOST_VALUES} more")
+    return "\n".join(lines)
+
+
+def _line(value: object, most: int) -> str:
+    return " ".join(str(value).split())[:most]

@@ -1,0 +1,154 @@
+"""Outputs in short: what a person would read of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+#: Characters of a text at either end that are looked at; an output may have millions.
+_WINDOW = 30_000
+_TABLE_ROWS = 6
+LEFT_OUT = "… {} lines left out …"
+
+# CSI and OSC sequences (ECMA-48), and control characters that say nothing as text.
+_ESCAPES = re.compile(r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]{0,1000}(?:\x07|\x1b\\)|\x1b.")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+_FRAME = re.compile(
+    r"^[ \t]{0,4}(?:(?:Cell |Input )?In ?\[(?P<count>\d{1,9})\]|<ipython-input-(?P<old_count>\d{1,9})-"
+    r"|File \"?(?P<file>[^\n\":,]{1,1000})\"?)"
+    r"[^\n]*$",
+    re.MULTILINE,
+)
+_LIBRARY = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python\d|<frozen |[/\\]ipykernel_|<__array_function__")
+_CHAIN = re.compile(
+    r"^(?:During handling of the above exception|The above exception was the direct cause)", re.MULTILINE
+)
+_ERROR = re.compile(r"^(?:[A-Za-z_][\w.]{0,200})(?:: |$)", re.MULTILINE)
+_RULE = re.compile(r"^-{20,}$\n?", re.MULTILINE)
+_FRAME_LINES = 12
+
+# What pandas, polars and numpy print.
+_TABULAR = re.compile(
+    r"(?<!\d)\d{1,15} rows x \d{1,15} columns|^(?:Name: .{0,200}, )?(?:Length: \d{1,15}, )?dtype: \w|^shape: \(\d"
+    r"|^[┌╭+][─═┬╌+-]{3}|^[ \t]{0,40}(?:(?:array|tensor|Tensor|Array|matrix)\(\[|\[\[)",
+    re.MULTILINE,
+)
+_SIZE = re.compile(r"(?<!\d)\d{1,15} rows x \d{1,15} columns")
+_INDEXED_ROW = re.compile(r"^\S[^\n]{0,200}?[ \t]{2}[ \t]{0,200}\S", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Traceback:
+    """A traceback in short, and the execution counts of the cells that it goes through."""
+
+    text: str
+    error: str  # its last lines: ``KeyError: 'age'``
+    counts: tuple[int, ...] = ()
+
+
+def plain(text: str) -> str:
+    """Return a text as a terminal would show it, without colours; of a very long one its two ends."""
+    if len(text) > 2 * _WINDOW:
+        text = f"{text[:_WINDOW]}\n…\n{text[-_WINDOW:]}"
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
+    if "\r" in text:
+        lines = text.replace("\r\n", "\n").split("\n")  # of a progress bar the last state
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
+    return _CONTROLS.sub("", text).strip("\n")
+
+
+def clipped(text: str, most: int, mark: str = LEFT_OUT) -> str:
+    """Return a text of at most ``most`` characters: whole lines from either end, more from the beginning.
+
+    ``mark`` stands for the lines that are left out and may name their number. Nothing is returned where not even the
+    mark would fit.
+    """
+    if len(text) <= most:
+        return text
+    lines = text.count("\n") + 1
+    if lines == 1:
+        mark = "…"
+    note = mark.format(lines)
+    room = most - len(note) - 2
+    if room <= 0:
+        return ""
+    head, tail = text[: room * 3 // 5], text[-(room - room * 3 // 5) :]
+    if "\n" in head[len(head) // 2 :]:
+        head = head[: head.rindex("\n")]
+    if "\n" in tail[: len(tail) // 2]:
+        tail = tail[tail.index("\n") + 1 :]
+    left_out = lines - head.count("\n") - tail.count("\n") - 2
+    return f"{head}\n{mark.format(max(1, left_out))}\n{tail}"
+
+
+def is_table(text: str) -> bool:
+    """Return whether a text shows data: a data frame, a series, an array. A guess by how they are printed."""
+    text = text[:_WINDOW]
+    if _TABULAR.search(text):
+        return True
+    first, _, rest = text.strip("\n").partition("\n")
+    # The header of a frame stands to the right of its index, and each row begins with one
+    return first.startswith("  ") and len(_INDEXED_ROW.findall(rest[:2000])) >= max(1, min(2, rest.count("\n")))
+
+
+def table(text: str, most: int, *, shows_values: bool) -> str:
+    """Return the first rows of a table, or its header alone."""
+    lines = text.strip("\n").split("\n")
+    rows = lines[: _TABLE_ROWS + 1]
+    size = next((line.strip() for line in reversed(lines[-3:]) if _SIZE.search(line)), "")
+    if not shows_values:
+        header = lines[0] if lines[0].startswith("  ") else ""
+        return clipped(f"{header}\n… rows not shown … {size}".strip("\n"), most)
+    if len(lines) > len(rows):
+        rows.append(f"… {len(lines) - len(rows)} lines left out … {size}".rstrip())
+    return clipped("\n".join(rows), most)
+
+
+def traceback(text: str, most: int, cells: Mapping[int, int]) -> Traceback:
+    """Return a traceback in short: the error, and the frames outside of libraries with their lines.
+
+    ``cells`` gives the number in the document for an execution count.
+    """
+    text = _RULE.sub("", plain(text))
+    error = _error(text)
+    frames, counts, libraries = [], [], 0
+    matches = list(_FRAME.finditer(text))[:200]
+    for place, match in enumerate(matches):
+        end = matches[place + 1].start() if place + 1 < len(matches) else len(text) - len(error)
+        if match["file"] and _LIBRARY.search(match[0]):
+            libraries += 1
+            continue
+        lines = text[match.start() : max(match.end(), end)].rstrip("\n").split("\n")[: _FRAME_LINES + 1]
+        frame = "\n".join(line for line in lines if not _CHAIN.match(line)).rstrip()
+        count = int(match["count"] or match["old_count"] or 0)
+        if count:
+            counts.append(count)
+        if count in cells:
+            frame = f"(cell {cells[count]}) {frame}"
+        frames.append(frame)
+    if not matches:
+        return Traceback(clipped(text, most), clipped(error, most))
+    if libraries:
+        frames.append(f"… {libraries} frame{'s' if libraries > 1 else ''} in libraries …")
+    error = clipped(error, most // 2)
+    room = most - len(error) - 1
+    return Traceback(
+        "\n".join(filter(None, (clipped("\n".join(frames), room), error))), error, tuple(dict.fromkeys(counts))
+    )
+
+
+def _error(text: str) -> str:
+    """Return the last lines of a traceback, from the one that names the error."""
+    tail = text[-4000:]
+    begins = [match.start() for match in _ERROR.finditer(tail)]
+    named = [
+        start
+        for start in begins
+        if re.match(r"[\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Iteration)", tail[start:])
+    ]
+    if named:
+        return tail[named[-1] :].strip("\n")
+    return tail[begins[-1] :].strip("\n") if begins else tail.rpartition("\n")[2]

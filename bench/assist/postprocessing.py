@@ -1,0 +1,4 @@
+
+
+def figures():
+    return []

@@ -1,0 +1,101 @@
+import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import type { IDocumentManager } from '@jupyterlab/docmanager';
+import type { IDocumentWidget } from '@jupyterlab/docregistry';
+import type { FileEditor, IEditorTracker } from '@jupyterlab/fileeditor';
+import type { Contents } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import { asAidpError } from '../shared/request';
+import { readText, writeText } from './files';
+import { writeHunks } from './notebook';
+import type { IFiles } from './session';
+
+export interface IWorkspaceOptions {
+  readonly contents: Contents.IManager;
+  readonly documents: IDocumentManager | null;
+  readonly editors: IEditorTracker | null;
+  readonly trans: TranslationBundle;
+}
+
+/** The files of the workspace: in their editors where they are open, else on the disk. */
+export class Workspace implements IFiles {
+  constructor(private _options: IWorkspaceOptions) {}
+
+  async read(path: string): Promise<string | null> {
+    const editor = this._editor(path);
+    return editor
+      ? editor.content.model.sharedModel.getSource()
+      : readText(this._options.contents, path);
+  }
+
+  async write(
+    path: string,
+    text: string,
+    before: string | null
+  ): Promise<boolean> {
+    const { contents, trans } = this._options;
+    const editor = this._editor(path);
+    if (editor) {
+      // As if it were typed: not saved yet, and the editor's undo takes it back.
+      const source = editor.content.model.sharedModel;
+      const { differ } = await import('./diff');
+      writeHunks(source, differ(source.getSource(), text));
+      return true;
+    }
+    if (before !== null && !(await this._mayReplace(path))) {
+      return false;
+    }
+    const { undo } = await writeText(contents, path, text, before);
+    Notification.success(
+      before === null
+        ? trans.__('Written: %1', path)
+        : trans.__('Replaced: %1', path),
+      {
+        autoClose: 8000,
+        actions: [
+          {
+            label: trans.__('Undo'),
+            callback: () => void this._undo(path, undo)
+          }
+        ]
+      }
+    );
+    return true;
+  }
+
+  open(path: string): void {
+    this._options.documents?.openOrReveal(path);
+  }
+
+  private async _undo(path: string, undo: () => Promise<void>): Promise<void> {
+    const { trans } = this._options;
+    try {
+      await undo();
+      Notification.info(trans.__('Taken back: %1', path), { autoClose: 3000 });
+    } catch (error) {
+      Notification.error(asAidpError(error).message);
+    }
+  }
+
+  private async _mayReplace(path: string): Promise<boolean> {
+    const { trans } = this._options;
+    const { button } = await showDialog({
+      title: trans.__('Replace %1?', path),
+      body: trans.__('The file is there already.'),
+      buttons: [
+        Dialog.cancelButton(),
+        Dialog.warnButton({ label: trans.__('Replace') })
+      ]
+    });
+    return button.accept;
+  }
+
+  private _editor(path: string): IDocumentWidget<FileEditor> | null {
+    const { contents, editors } = this._options;
+    return (
+      editors?.find(
+        ({ context }) => contents.localPath(context.path) === path
+      ) ?? null
+    );
+  }
+}
