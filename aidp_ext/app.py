@@ -302,5 +302,6 @@ class AidpApp(ExtensionApp):
         """End what is under way."""
         if self.kernels is not None:
             await self.kernels.stop()
+        self.context.close()
         await self.tracking.close()
         await self.ai.stop()

@@ -159,17 +159,17 @@ def _suggestions(browser: Browser, lab: Server, model: Scripted) -> list[Figure]
     write_notebook(lab.root / "quick.ipynb", ["import pandas as pd", "df = pd.DataFrame({'a': [1, 2]})", ""])
     model.reset()
     model.script("", kind="completion")
-    model.script("df.groupby('a').mean()", kind="completion", when=r"= $")
+    model.script("'a').mean()", kind="completion", when=r"\($")
     page = _open(browser, lab, "quick.ipynb")
     page.evaluate(_WATCH, GHOST)
     page.locator(".jp-CodeCell .cm-content").nth(2).click()
     in_page, whole = [], []
     for number in range(SUGGESTIONS + WARM_UP):
-        page.keyboard.insert_text(f"value_{number} =")
+        page.keyboard.insert_text(f"value_{number} = df.groupby")
         _settle(model)
         offset = _clock(page)
         model.forget()
-        page.keyboard.press(" ")
+        page.keyboard.press("(")
         page.wait_for_function("() => window.aidpBench.painted && window.aidpBench.sent")
         seen = page.evaluate("() => window.aidpBench")
         _settle(model)
@@ -199,16 +199,16 @@ def _settle(model: Scripted) -> None:
 
 
 def _typing_along(browser: Browser, lab: Server, model: Scripted) -> list[Figure]:
-    text = "penguins.groupby('species')[['bill_length_mm', 'body_mass_g']].agg(['mean', 'std'])"
+    text = "groupby('species')[['bill_length_mm', 'body_mass_g']].agg(['mean', 'std'])"
     write_notebook(lab.root / "along.ipynb", ["import pandas as pd", ""])
     model.reset()
     model.script("", kind="completion")
-    model.script(text, kind="completion", when=r"= $")
+    model.script(text, kind="completion", when=r"penguins\.$")
     page = _open(browser, lab, "along.ipynb")
     page.locator(".jp-CodeCell .cm-content").nth(1).click()
-    page.keyboard.insert_text("means =")
+    page.keyboard.insert_text("means = penguins")
     _settle(model)
-    page.keyboard.press(" ")
+    page.keyboard.press(".")
     page.locator(GHOST).wait_for()
     wait_until(lambda: model.completions[-1].ended_at, "the answer is whole")
     sent: list[str] = []

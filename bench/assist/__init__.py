@@ -19,7 +19,7 @@ from bench.assist.asking import BUDGET, TIMEOUT, TOKENS, Answer, Way, ask
 from bench.assist.corpus import Place, identifiers, places
 from bench.assist.metrics import edit_similarity, interval, sign_test
 from bench.figures import Figure, Section
-from tests.support.jupyter import jupyter_server
+from tests.support.jupyter import Server, jupyter_server
 
 EACH = 6  # places in a notebook
 
@@ -30,16 +30,17 @@ class Result:
 
     place: Place
     answer: Answer
+    line: str  # what the user would see of it: its first line that is not empty
 
     @property
     def similarity(self) -> float:
         """The edit similarity of the rest of the line."""
-        return edit_similarity(self.answer.text.strip(), self.place.truth.strip())
+        return edit_similarity(self.line, self.place.truth.strip())
 
     @property
     def is_exact(self) -> bool:
         """Whether it is the rest of the line."""
-        return self.answer.text.strip() == self.place.truth.strip()
+        return self.line == self.place.truth.strip()
 
     @property
     def known(self) -> float | None:
@@ -60,18 +61,7 @@ def run(url: str = "", model: str = "auto:local", each: int = EACH) -> Section:
         url = url or stack.enter_context(small_model.served(folder))
         server = stack.enter_context(jupyter_server(folder / "server", {"LOCAL_OPENAI_BASE_URL": url}))
 
-        async def measure() -> dict[Way, list[Result]]:
-            results: dict[Way, list[Result]] = defaultdict(list)
-            asked = places(each)
-            async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-                for number, place in enumerate(asked):
-                    for way in Way:
-                        results[way].append(Result(place, await ask(session, server, place, way, model)))
-                    if number % 10 == 9:
-                        print(f"place {number + 1} of {len(asked)}", flush=True)
-            return results
-
-        results = asyncio.run(measure())
+        results = asyncio.run(_measure(server, places(each), model))
     section = Section("Completion on held-out notebooks")
     section.figures = [
         *(figure for way in Way for figure in _quality(way, results[way])),
@@ -89,6 +79,22 @@ def run(url: str = "", model: str = "auto:local", each: int = EACH) -> Section:
     ]
     section.about_packages("xllamacpp")
     return section
+
+
+async def _measure(server: Server, asked: Sequence[Place], model: str) -> dict[Way, list[Result]]:
+    answers: dict[Way, list[Answer]] = defaultdict(list)
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
+        for number, place in enumerate(asked, start=1):
+            for way in Way:
+                answers[way].append(await ask(session, server, place, way, model))
+            if number % 10 == 0:
+                print(f"place {number} of {len(asked)}", flush=True)
+    results = {}
+    for way, said in answers.items():
+        seen = postprocessing.tidied([(a.raw, p.prefix, p.suffix) for a, p in zip(said, asked, strict=True)])
+        lines = [text.strip().split("\n", 1)[0].strip() for text in seen]
+        results[way] = [Result(*one) for one in zip(asked, said, lines, strict=True)]
+    return results
 
 
 def _quality(way: Way, results: Sequence[Result]) -> list[Figure]:

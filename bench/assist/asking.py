@@ -17,7 +17,7 @@ from tests.support.jupyter import Server
 
 BUDGET = 3000  # characters of context: the default of the front end's setting
 TOKENS = 48
-TIMEOUT = aiohttp.ClientTimeout(total=300)
+TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
 class Way(StrEnum):
@@ -33,7 +33,7 @@ class Answer:
     """What was asked and said. Times are from the question on, the context included."""
 
     prompt: str
-    text: str  # its first line that is not blank
+    raw: str
     first_ms: float
     whole_ms: float
     context_ms: float
@@ -48,9 +48,10 @@ async def ask(session: aiohttp.ClientSession, server: Server, place: Place, way:
     elif way is Way.CONTEXT:
         before = await _context(session, server, place)
     context_ms = _since(began)
+    prompt = (before + place.prefix).removesuffix(" ")  # as `untilNextWord` of the front end
     body = {
         "model": model,
-        "prompt": before + place.prefix,
+        "prompt": prompt
         "suffix": place.suffix,
         "max_tokens": TOKENS,
         "temperature": 0,
@@ -68,8 +69,7 @@ async def ask(session: aiohttp.ClientSession, server: Server, place: Place, way:
             text += piece
             if "\n" in text.lstrip():
                 break  # which closes the connection: the model stops
-    line = text.lstrip().split("\n", 1)[0].rstrip()
-    return Answer(body["prompt"], line, first_ms or _since(began), _since(began), context_ms)
+    return Answer(prompt, text, first_ms or _since(began), _since(began), context_ms)
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[str]:

@@ -58,6 +58,7 @@ def main(model: str, port: str) -> None:
     params.n_parallel = 1
     params.port = int(port)
     params.cpuparams.n_threads = os.cpu_count() or 1
+    params.cpuparams.poll = 0  # other programs need the cores as well
     params.warmup = False
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)

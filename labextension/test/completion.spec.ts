@@ -527,6 +527,7 @@ describe('what a model was told', () => {
       summary: '1 cell',
       withheld: [],
       paths: [],
+      secrets: 0,
       id: null
     };
     const { lab, asked, model } = setup('x|', { surroundings: { context } });

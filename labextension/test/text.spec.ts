@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 
-import { cellsAsContext, normalise, tail, trimOverlap } from '../src/ai/text';
+import {
+  cellsAsContext,
+  normalise,
+  tail,
+  trimOverlap,
+  untilNextWord
+} from '../src/ai/text';
 
 describe('tail', () => {
   it('keeps a short text whole and a long one within the limit', () => {
@@ -17,6 +23,15 @@ describe('tail', () => {
     const text = 'line of text\n'.repeat(100);
     const before = tail(`${text}a`, 400);
     expect(tail(`${text}ab`, 400)).toBe(`${before}b`);
+  });
+});
+
+describe('untilNextWord', () => {
+  it('leaves the space to the word that comes', () => {
+    expect(untilNextWord('x = ')).toBe('x =');
+    expect(untilNextWord('if x:\n    ')).toBe('if x:\n   ');
+    expect(untilNextWord('x =')).toBe('x =');
+    expect(untilNextWord('')).toBe('');
   });
 });
 

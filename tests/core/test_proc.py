@@ -110,3 +110,10 @@ def assert_gone(pid: int) -> None:
         return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
     wait_until(gone, f"process {pid} ends", 5)
+
+
+async def test_a_line_without_end_comes_in_parts() -> None:
+    code = "import sys; sys.stdout.write('x' * 3_000_000); print(); print('end')"
+    parts = [line async for line in proc.lines(python(code))]
+    assert max(map(len, parts)) < 2_000_000
+    assert "".join(parts) == "x" * 3_000_000 + "end"

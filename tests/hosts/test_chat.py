@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -446,6 +447,73 @@ async def test_local_only_holds_for_what_was_said_under_it(chat: ChatClient, loc
     assert "12345" not in prompt(cloud.asked[-1])
     assert "for local models only" in answer["body"]
     assert "12345" not in prompt(local.asked[-1]) or len(local.asked) == 1
+
+
+async def test_a_mention_that_cannot_be_told_is_said(chat: ChatClient, local: Scripted) -> None:
+    local.script("Well.", when="Compare")
+    answer = await chat.ask("Compare @file:none.py, @run:1a2b and @df:people", metadata=model(LOCAL))
+    assert "Runs cannot be read: MLFLOW_TRACKING_URI names no tracking server." in answer["body"]
+    assert "Cells and dataframes are known only" in answer["body"]
+    assert len(about(answer)["notes"]) >= 2
+
+
+# --- what can be chosen
+
+
+async def test_the_picker_has_auto_first_then_the_models_with_their_places(chat_server: Server) -> None:
+    async with states(chat_server) as told, chatting(chat_server, "picker.chat") as client:
+        async with asyncio.timeout(20):
+            while True:
+                state = await told.get()
+                models = state.get("model", {}).get("options", [])
+                if state["chat_id"] == client.id and len(models) > 3:
+                    break
+    assert [one["id"] for one in models[:3]] == ["auto", "auto:local", "auto:cloud"]
+    assert models[0]["name"] == "Auto"
+    about_models = {one["id"]: one["description"] for one in models[3:]}
+    assert about_models[LOCAL] == "local"
+    assert about_models[CLOUD].startswith("cloud · $")
+    assert state["model"]["current"] == "auto"
+
+
+async def test_a_browser_that_comes_later_is_told_commands_privacy_and_usage(
+    chat_server: Server, cloud: Scripted
+) -> None:
+    async with chatting(chat_server, "later.chat") as client:
+        await client.ask("Hello", metadata={**model(CLOUD), "settings": {"privacy": "redact"}})
+        async with states(chat_server) as told, chatting(chat_server, "later.chat"), asyncio.timeout(20):
+            while True:
+                state = await told.get()
+                if state["chat_id"] == client.id and "slash_commands" in state:
+                    break
+    assert [one["name"] for one in state["slash_commands"]][:2] == ["/explain", "/fix"]
+    (privacy,) = state["settings"]
+    assert (privacy["id"], privacy["current"]) == ("privacy", "redact")
+    assert [option["id"] for option in privacy["options"]] == ["auto", "local", "redact"]
+    assert state["model"]["current"] == CLOUD
+    assert state["usage"]["cost_amount"] > 0
+    assert state["usage"]["input_tokens"] > 0
+
+
+@contextlib.asynccontextmanager
+async def states(server: Server) -> AsyncIterator[asyncio.Queue[dict[str, Any]]]:
+    """What jupyter-ai tells browsers of the persona from now on, as it comes."""
+    told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    url = f"{server.url.replace('http', 'ws', 1)}api/events/subscribe"
+
+    async def read(socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for frame in socket:
+            event = json.loads(frame.data)
+            if event.get("schema_id", "").endswith("persona_state/v1"):
+                told.put_nowait(event)
+
+    async with aiohttp.ClientSession(headers=server.headers) as session, session.ws_connect(url) as socket:
+        reading = asyncio.create_task(read(socket))
+        try:
+            yield told
+        finally:
+            await socket.close()
+            await reading
 
 
 # --- what a workspace and strangers may not

@@ -36,7 +36,7 @@ async def test_a_question_is_answered_with_what_a_model_is_told(client: aiohttp.
     status, said = await ask(client, QUESTION)
     assert status == 200
     assert said["summary"] == "3 cells, 1 output, 1 dataframe"
-    assert [item["kind"] for item in said["items"]] == ["variable", "cell", "markdown", "cell", "output"]
+    assert [item["kind"] for item in said["items"]] == ["cell", "markdown", "cell", "output", "variable"]
     assert "df: DataFrame 9\N{MULTIPLICATION SIGN}1: age" in said["text"]
     assert "Braund" not in json.dumps(said)
     assert said["paths"] == ["work.ipynb", "outputs"]

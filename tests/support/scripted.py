@@ -44,8 +44,8 @@ It works for any sequence of numbers.
 '''
 #: What it continues with by default: the first whose pattern ends the text before the cursor.
 CONTINUATIONS = (
-    (r"import ", "pandas as pd"),
-    (r"\breturn ", "sum(values) / len(values)"),
+    (r"import ?", "pandas as pd"),
+    (r"\breturn ?", "sum(values) / len(values)"),
     (r":[ \t]*(\n[ \t]*)?", "\n    total = sum(values)\n    return total / len(values)"),
     (r"\.", "groupby('species').mean(numeric_only=True)"),
     (r"", "df.groupby('species').mean(numeric_only=True)"),

@@ -8,14 +8,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import dropwhile
 
 from aidp_ext.ai.actions import python
 from aidp_ext.ai.actions.parse import Block
+from aidp_ext.ai.actions.patch import AGAIN, is_diff, line_end, patched
 from aidp_ext.ai.actions.python import Broken, Definition
 from aidp_ext.core.errors import NoProposal
-
-AGAIN = "Ask again, select less, or choose a stronger model."
 
 _BARE_DOTS = re.compile(r"\s*[\[(<{]?\s*(?:\.\.\.|…)\s*[\])>}]?;?\s*$")
 _COMMENT = r"(?:#|//|--|<!--|/\*)\s*"
@@ -29,7 +29,13 @@ _OMITS_IN_WORDS = re.compile(
     r"|\b(?:rest|remaining|existing|other|previous|continues?)\b.*(?:\.\.\.|…)\s*(?:-->|\*/)?\s*$)",
     re.IGNORECASE,
 )
-_DIFF_HEAD = re.compile(r"@@+ ?(?:-(\d+)(?:,\d+)? \+\d+(?:,\d+)? ?@@.*)?")
+#: Characters of a line that are looked at for a remark: the expressions take time by the square of them.
+_LONGEST_REMARK = 300
+#: Of a source of fewer lines it is plain to see what a change takes away.
+_FEW_LINES = 3
+_MUCH_ALIKE, _CLEARLY_LESS = 0.7, 0.15  # ratios of difflib
+_MOST_COMPARED = 500  # lines
+_MOST_REPEATED = 50  # lines of what is there that an answer may begin with
 
 
 @dataclass(frozen=True)
@@ -80,18 +86,23 @@ def merged(target: Target, block: Block, *, is_small: bool = False, keeps_names:
     Raises NoProposal where that would delete code behind a placeholder, where it is not clear what the code is to
     replace, and where nothing would change.
     """
-    if _is_diff(block):
+    if is_diff(block):
         part = patched(target.chosen, block.text)
+        refuse_placeholders(part, target.chosen)
     else:
         code = block.text.strip("\n")
         refuse_placeholders(code, target.chosen)
         code = _without_rest(code, target) if target.is_part else code
-        by_name = by_names(target.chosen, code) if target.is_python else None
-        if by_name is None:
+        put = by_names(target.chosen, code) if target.is_python else None
+        if put == target.chosen and not is_small:
+            put = None  # what comes back is as it was: the others are meant to go
+        if put is None and is_small:
+            put = by_line(target.chosen, code)
+        if put is None:
             if is_small:
                 _refuse_fragment(code, target, keeps_names)
-            code = _with_magics(code, target, keeps_lines=is_small)
-        part = fitted(code, target) if by_name is None else by_name
+            put = fitted(_with_magics(code, target, keeps_lines=is_small), target)
+        part = put
     made = target.before + part + target.after
     if made == target.source:
         raise NoProposal("The model's answer changes nothing.", next_step="Say what should be different, or ask again.")
@@ -107,6 +118,23 @@ def broken(source: str, language: str) -> str:
 
 
 # ---- a part of a source
+
+
+def by_line(source: str, code: str) -> str | None:
+    """Return a source of several lines with the one replaced that a single line of code is a new form of.
+
+    None where the code is more than a line, or no line, or more than one, is much like it.
+    """
+    lines, new = source.split("\n"), code.strip()
+    if "\n" in new or not new or sum(bool(line.strip()) for line in lines) < _FEW_LINES or len(lines) > _MOST_COMPARED:
+        return None
+    nearness = [SequenceMatcher(None, line.strip(), new, autojunk=False).ratio() for line in lines]
+    best, second = sorted(range(len(lines)), key=nearness.__getitem__)[:-3:-1]
+    if nearness[best] < _MUCH_ALIKE or nearness[second] > nearness[best] - _CLEARLY_LESS:
+        return None
+    old = lines[best]
+    lines[best] = old[: len(old) - len(old.lstrip())] + new + old[len(old.rstrip()) :]
+    return "\n".join(lines)
 
 
 def fitted(code: str, target: Target) -> str:
@@ -129,7 +157,7 @@ def fitted(code: str, target: Target) -> str:
     made = [head + lines[0].lstrip() if first.strip() else head + lines[0]]
     made += [indent + line if line.strip() else "" for line in lines[1:]]
     tail = chosen[len(chosen.rstrip()) :] if chosen.strip() else ""
-    return blank + _line_end(target.source).join(made) + tail
+    return blank + line_end(target.source).join(made) + tail
 
 
 def below_comment(target: Target, code: str) -> str:
@@ -146,11 +174,12 @@ def below_comment(target: Target, code: str) -> str:
     indent = last[: len(last) - len(last.lstrip())]
     repeated = [line.strip() for line in above.split("\n") if line.strip()]
     lines = textwrap.dedent(code.strip("\n")).rstrip().split("\n")
-    count = next((n for n in range(len(lines), 0, -1) if [line.strip() for line in lines[:n]] == repeated[-n:]), 0)
+    longest = min(len(lines), _MOST_REPEATED)
+    count = next((n for n in range(longest, 0, -1) if [line.strip() for line in lines[:n]] == repeated[-n:]), 0)
     lines = lines[count:]
     if not any(line.strip() for line in lines):
         raise NoProposal("The model's answer has no new code.", next_step=AGAIN)
-    end = _line_end(source)
+    end = line_end(source)
     fresh = end.join(indent + line if line.strip() else "" for line in lines)
     return f"{above}{end if above.strip() else ''}{fresh}{source[len(above) :]}"
 
@@ -163,10 +192,6 @@ def _last_comment(source: str) -> int:
             found = place + len(line.rstrip("\r"))
         place += len(line) + 1
     return found
-
-
-def _line_end(source: str) -> str:
-    return "\r\n" if "\r\n" in source else "\n"
 
 
 def _indent_of(text: str) -> str:
@@ -214,7 +239,8 @@ def refuse_placeholders(code: str, original: str) -> None:
         if here[line.strip()] <= there[line.strip()]:
             continue
         dots = _BARE_DOTS.match(line) and not _is_doctest(lines, number) and not _is_new_stub(lines, number, original)
-        if dots or _OMITS.search(line) or (loses and _OMITS_IN_WORDS.search(line)):
+        head = line[:_LONGEST_REMARK]
+        if dots or _OMITS.search(head) or (loses and _OMITS_IN_WORDS.search(head)):
             raise NoProposal(
                 f"The model left code out behind “{line.strip()[:60]}”; taking that over would have deleted it.",
                 next_step=AGAIN,
@@ -236,7 +262,9 @@ def _is_new_stub(lines: Sequence[str], number: int, original: str) -> bool:
 def _refuse_fragment(code: str, target: Target, keeps_names: bool) -> None:
     """Raise NoProposal for an answer that is only a piece of what it is to replace."""
     old, new = (sum(bool(line.strip()) for line in text.split("\n")) for text in (target.chosen, code))
-    if old >= 3 and new * 2 < old:
+    if old < _FEW_LINES:
+        return
+    if new * 2 < old:
         raise NoProposal(
             "The model answered with a fragment, and it is not clear what that is to replace.", next_step=AGAIN
         )
@@ -333,7 +361,7 @@ def _replaced(
     source: str, made: Sequence[Definition], places: dict[str, Definition], code: str, imports: Sequence[str]
 ) -> str:
     """Return the source with the definitions in their places; new ones come before the first that is replaced."""
-    ends = "\r" if _line_end(source) == "\r\n" else ""
+    ends = "\r" if line_end(source) == "\r\n" else ""
     first = min(places.values(), key=lambda node: node.lineno)
     indent = " " * first.col_offset
     lines = source.split("\n")
@@ -370,77 +398,3 @@ def _below_the_head(lines: Sequence[str]) -> int:
 def _of(node: Definition, code: str, indent: str) -> list[str]:
     text = textwrap.dedent(python.text_of(node, code))
     return [indent + line if line.strip() else line.strip() for line in text.split("\n")]
-
-
-# ---- a diff instead of a source
-
-
-def _is_diff(block: Block) -> bool:
-    if block.language in ("diff", "patch", "udiff"):
-        return True
-    lines = block.text.split("\n")
-    return any(line.startswith("@@") for line in lines) and any(line.startswith(("+", "-")) for line in lines)
-
-
-def patched(source: str, diff: str) -> str:
-    """Return a source with a unified diff applied, whose line numbers may be wrong and whose context may not.
-
-    Raises NoProposal where the lines that it is about are not in the source, or more than once.
-    """
-    end = _line_end(source)
-    lines = source.split("\n")
-    done = 0
-    made: list[str] = []
-    for number, hunk in _hunks(diff):
-        old = [text for mark, text in hunk if mark != "+"]
-        place = _find(lines, old, number, done)
-        made += lines[done:place]
-        for mark, text in hunk:
-            if mark == " ":
-                made.append(lines[place])
-            elif mark == "+":
-                made.append(text + ("\r" if end == "\r\n" else ""))
-            place += mark != "+"
-        done = place
-    return "\n".join([*made, *lines[done:]])
-
-
-def _hunks(diff: str) -> list[tuple[int | None, list[tuple[str, str]]]]:
-    """Return the hunks of a diff: the line they say they begin at, and their lines with ``+``, ``-`` or a space."""
-    found: list[tuple[int | None, list[tuple[str, str]]]] = []
-    lines = diff.strip("\n").split("\n")
-    is_head = True
-    for number, line in enumerate(lines):
-        follows = lines[number + 1] if number + 1 < len(lines) else ""
-        if line.startswith("@@"):
-            head = _DIFF_HEAD.match(line)
-            found.append((int(head[1]) if head and head[1] else None, []))
-            is_head = False
-        elif (line.startswith("--- ") and follows.startswith("+++ ")) or line.startswith(("diff --git", "index ")):
-            is_head = True
-        elif (is_head and line.startswith("+++ ")) or line.startswith("\\ No newline"):
-            continue
-        else:
-            is_head = False
-            if not found:
-                found.append((None, []))
-            mark = line[0] if line[:1] in ("+", "-", " ") else " "
-            found[-1][1].append((mark, line[1:] if line[:1] in ("+", "-", " ") else line))
-    hunks = [(number, hunk) for number, hunk in found if any(mark != " " for mark, _ in hunk)]
-    if not hunks:
-        raise NoProposal("The model's answer is a diff that changes nothing.", next_step=AGAIN)
-    return hunks
-
-
-def _find(lines: Sequence[str], old: Sequence[str], number: int | None, start: int) -> int:
-    """Return where the old lines stand: once, or nearest to the number that the diff gives."""
-    if not old and number is not None and start <= number - 1 <= len(lines):
-        return number - 1
-    wanted = [line.rstrip() for line in old]
-    have = [line.rstrip() for line in lines]
-    places = [
-        place for place in range(start, len(have) - len(wanted) + 1) if have[place : place + len(wanted)] == wanted
-    ]
-    if old and places and (len(places) == 1 or number is not None):
-        return min(places, key=lambda place: abs(place - ((number or 1) - 1)))
-    raise NoProposal("The model's answer is a diff that does not fit the code that is there.", next_step=AGAIN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +16,8 @@ from aidp_ext.ai.actions.python import Broken, parse
 _LONGEST_FENCE = 300
 #: How much of the first line tells whether it is code.
 _TELLING = 40
+_MOST_BLOCKS = 60
+_LONGEST_BARE = 100_000  # characters of an answer that is searched for code without a fence
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<mark>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)[ \t]*$")
 _OPENS_THINKING = re.compile(r"\s*<think(?:ing)?>", re.IGNORECASE)
 _CLOSES_THINKING = re.compile(r"</think(?:ing)?>\s*", re.IGNORECASE)
@@ -80,6 +83,7 @@ class Splitter:
     """Splits an answer into prose and code while it comes. What it says is for the eye; :func:`read` decides."""
 
     code_without_fence: bool = False  # whether code is expected also without a fence
+    is_prose: bool = False  # whether all of it is prose, code in fences too
     _line: str = ""  # of the current line: what is held back, because it may be a fence or a mark
     _is_shown: bool = False  # whether the beginning of the current line has gone out
     _fence: str = ""
@@ -106,8 +110,10 @@ class Splitter:
         head = self._line.lstrip()
         if len(self._line) > _LONGEST_FENCE:
             return False
-        if not head or head[0] in "`~<" or self._is_thinking:
+        if self._is_thinking or (not self._has_begun and head[:1] in ("", "<")):
             return True
+        if head[:1] in ("", "`", "~"):
+            return not self.is_prose
         return self.code_without_fence and not self._has_begun and len(head) < _TELLING
 
     def _show(self, *, ends: bool) -> Iterator[Piece]:
@@ -123,7 +129,7 @@ class Splitter:
         if not self._has_begun and line.strip():
             self._has_begun = True
             self._is_bare = self.code_without_fence and bool(_CODE_LINE.match(line))
-        fence = _FENCE.match(line.rstrip("\n")) if starts_line else None
+        fence = _FENCE.match(line.rstrip("\n")) if starts_line and not self.is_prose else None
         if fence and not self._fence:
             self._fence, self._is_bare = fence["mark"], False
             return
@@ -177,7 +183,7 @@ def _fenced(text: str, expects_python: bool) -> tuple[str, list[Block]]:
     blocks: list[Block] = []
     place = 0
     while place < len(lines):
-        fence = _FENCE.match(lines[place])
+        fence = _FENCE.match(lines[place]) if len(blocks) < _MOST_BLOCKS else None
         if not fence:
             prose.append(lines[place])
             before.append(lines[place])
@@ -207,11 +213,11 @@ def _end_of(lines: list[str], start: int, mark: str, expects_python: bool) -> in
     A docstring may have fences of its own: where the code up to a fence is no Python, and up to a later one is, the
     later one closes.
     """
-    closing = [number for number in range(start + 1, len(lines)) if _closes(lines[number], mark)]
+    closing = list(islice((n for n in range(start + 1, len(lines)) if _closes(lines[n], mark)), 6))
     if not closing:
         return len(lines)
     if expects_python:
-        for number in closing[:6]:
+        for number in closing:
             inside = "\n".join(lines[start + 1 : number])
             if inside.count('"""') % 2 == 0 and inside.count("'''") % 2 == 0:
                 return number
@@ -271,6 +277,8 @@ def _bare(text: str) -> Read | None:
     Prose around it is none of it. None where what is left is no Python.
     """
     lines = text.split("\n")
+    if len(text) > _LONGEST_BARE:
+        return None
     if _looks_like_diff(lines):
         first = next(number for number, line in enumerate(lines) if line.startswith(("--- ", "@@")))
         return Read("\n".join(lines[:first]).strip(), (Block("\n".join(lines[first:]), language="diff"),))

@@ -89,13 +89,13 @@ def _target(job: Job) -> str:
 
 def _cells(job: Job) -> str:
     """Return all cells in their order, each with its share of the room."""
-    cells = [cell for cell in job.document.cells if cell.source.strip()][:_MOST_CELLS]
+    cells = [(n, cell) for n, cell in enumerate(job.document.cells, 1) if cell.source.strip()][:_MOST_CELLS]
     share = max(_LEAST_OF_A_CELL, _MOST_OF_CELLS // max(1, len(cells)))
     parts = []
-    for cell in cells:
+    for number, cell in cells:
         source = job.veil(cell.source[: 2 * share]).strip()
         cut = source if len(source) <= share else f"{source[:share]} …"
-        parts.append(f"[{cell.type} cell {job.number(cell)}]\n{cut}")
+        parts.append(f"[{cell.type} cell {number}]\n{cut}")
     return "\n\n".join(parts)
 
 
@@ -114,7 +114,7 @@ def _task(job: Job) -> str:
         what = f"{what}, which failed with {job.error}"
     names = ", ".join(f"`{name}`" for name in subjects(job)) or "the code"
     given = (
-        f"{names} can be used as they are: do not import or define them."
+        f"{names} is there already: do not import or define it."
         if subjects(job)
         else "Begin with functions made of this code, so that the tests can call them."
     )

@@ -9,8 +9,9 @@ from difflib import SequenceMatcher
 from aidp_ext.ai.actions import merge, parse, python, testfile
 from aidp_ext.ai.actions.files import Files
 from aidp_ext.ai.actions.job import Job
-from aidp_ext.ai.actions.merge import AGAIN, Target
+from aidp_ext.ai.actions.merge import Target
 from aidp_ext.ai.actions.parse import Block, Read
+from aidp_ext.ai.actions.patch import AGAIN
 from aidp_ext.ai.actions.prompts import subjects
 from aidp_ext.ai.actions.wire import Action, Change, Proposal, Runnable
 from aidp_ext.ai.context.wire import CellSaid
@@ -101,7 +102,7 @@ def _best(blocks: Sequence[Block], original: str) -> Block:
 
     def nearness(numbered: tuple[int, Block]) -> tuple[float, int]:
         number, block = numbered
-        lines = SequenceMatcher(None, original.split("\n")[:2000], block.text.split("\n")[:2000], autojunk=True)
+        lines = SequenceMatcher(None, original.split("\n")[:500], block.text.split("\n")[:500])
         return (lines.ratio(), number)
 
     return max(enumerate(new[:20]), key=nearness)[1]
@@ -153,9 +154,12 @@ def _fix(job: Job, blocks: Sequence[Block], files: Files) -> Changes:
 def _tests(job: Job, blocks: Sequence[Block], files: Files) -> Changes:
     path = testfile.tests_path(job, files)
     existing = files.original(path)
-    code = "\n\n\n".join(block.text for block in blocks if block.language in ("", "python", "py"))
+    texts = [block.text for block in blocks if block.language in ("", "python", "py")]
+    sound = [text for text in texts if not isinstance(python.parse(text), python.Broken)]
+    code = "\n\n\n".join(sound or texts)
     source = testfile.tests(job, code, path, files, existing)
-    change = Change(kind="create_file", path=path, original=existing, source=job.veil.lifted(source))
+    # Secrets stay behind their marks: a copy of them does not belong into a test.
+    change = Change(kind="create_file", path=path, original=existing, source=source)
     return [change], Runnable(path=path)
 
 

@@ -63,16 +63,17 @@ class Running:
     async def _read(self) -> AsyncGenerator[Event, None]:
         try:
             yield self._told
-            splitter = parse.Splitter(code_without_fence=self._job.action not in (*PROSE, Action.SUMMARY))
+            is_prose = self._job.action in PROSE
+            splitter = parse.Splitter(
+                code_without_fence=not is_prose and self._job.action is not Action.SUMMARY, is_prose=is_prose
+            )
             said: list[str] = []
             size, most = 0, max(_LEAST_CHARACTERS, self._most_tokens * _PER_TOKEN)
             async for text in self._talk:
                 said.append(text)
                 size += len(text)
-                for piece in splitter.feed(text) if self._job.action not in PROSE else ():
+                for piece in splitter.feed(text):
                     yield _event(piece)
-                if self._job.action in PROSE:
-                    yield TextPiece(text=text)
                 if size > most:
                     raise UpstreamInvalid(
                         f"The model's answer did not end; it was stopped after {size:,} characters.",
@@ -80,7 +81,7 @@ class Running:
                     )
             for piece in splitter.end():
                 yield _event(piece)
-            if self._job.action not in PROSE:
+            if not is_prose:
                 self._refuse_cut()
                 yield await asyncio.to_thread(proposals.proposed, self._job, "".join(said), self._files)
             elif not "".join(said).strip():

@@ -9,6 +9,7 @@ import re
 from aidp_ext.ai.actions import merge, python
 from aidp_ext.ai.actions.files import Files
 from aidp_ext.ai.actions.job import Job
+from aidp_ext.ai.actions.patch import AGAIN
 from aidp_ext.ai.actions.prompts import subjects
 from aidp_ext.ai.actions.python import Broken
 from aidp_ext.core.errors import NoProposal
@@ -37,9 +38,9 @@ def tests(job: Job, code: str, path: str, files: Files, existing: str) -> str:
     """
     tree = python.parse(code)
     if isinstance(tree, Broken):
-        raise NoProposal(f"The model's tests are not valid Python ({tree.says}).", next_step=merge.AGAIN)
+        raise NoProposal(f"The model's tests are not valid Python ({tree.says}).", next_step=AGAIN)
     if not any(_is_test(node) for node in tree.body):
-        raise NoProposal("There is no test in the model's answer.", next_step=merge.AGAIN)
+        raise NoProposal("There is no test in the model's answer.", next_step=AGAIN)
     names = set(subjects(job))
     own = [node for node in tree.body if not _is_given(node, names)]
     bound = _bound(existing).union(*(python.binds(node) for node in own))
@@ -173,7 +174,7 @@ def module_and_cell(job: Job, code: str, existing: str) -> tuple[str, str]:
     tree = python.parse(code)
     made = [] if isinstance(tree, Broken) else python.definitions(tree)
     if isinstance(tree, Broken) or not made:
-        raise NoProposal("The model's answer has no function for a module.", next_step=merge.AGAIN)
+        raise NoProposal("The model's answer has no function for a module.", next_step=AGAIN)
     names = [node.name for node in made]
     sources = [job.veil(cell.source) for cell in job.document.cells if cell.type == "code"]
     imports, parts = python.needed(set(names), [*sources, code])

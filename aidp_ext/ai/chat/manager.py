@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from jupyter_ai_persona_manager import persona_manager
@@ -17,16 +18,16 @@ from aidp_ext.ai.chat import room
 
 log = logging.getLogger("aidp")
 
-_LOOK_AFTER_S = 0.2  # until live collaboration has put the server's time on what came first
 _STILL_NEW_S = 30.0  # a message from before the chat was opened here is answered if it is not older
+_CLOCKS_S = 900.0  # by how much a browser's clock may be behind
 
 
 class AidpPersonaManager(PersonaManager):
     """One chat's personas, aidp the default. Each message is answered, and once.
 
-    jupyter-ai's router hears of a message only once it knows the chat, and with live collaboration only where the
-    browser's clock is not behind: the first message of a new chat is often lost. So this one listens by itself too,
-    and looks for what came before.
+    jupyter-ai's router hears of a message only once it knows the chat; under live editing moreover only once the chat
+    was saved, and where the browser's clock is not behind. The first message of a new chat is often lost. So this one
+    listens by itself too, and looks for what came before.
     """
 
     default_persona_id = Unicode(
@@ -40,11 +41,10 @@ class AidpPersonaManager(PersonaManager):
         super().__init__(*args, **kwargs)
         self._is_refreshing = False
         self._opened = time.time()
-        # What was there before is not new, except for what the look below finds.
-        waiting = set(room.unanswered(self.chat, 0.0))
-        self._seen = {one["id"] for one in room.raw_messages(self.chat)} - waiting
-        self._observer = self.chat.observe_messages(self._on_event)
-        self._look = self.event_loop.call_later(_LOOK_AFTER_S, self._catch_up)
+        new = {one["id"] for one in room.unanswered(self.chat) if self._is_new(one)}
+        self._seen = {one["id"] for one in room.raw_messages(self.chat)} - new
+        self._stop = self._listen()
+        self.event_loop.call_soon(self._take_new)
 
     def on_chat_message(self, chat_id: str, message: Message) -> None:
         """Give a message to the persona that it names, else to the default; nothing is answered twice."""
@@ -68,11 +68,10 @@ class AidpPersonaManager(PersonaManager):
         """End the personas; at the chat's end, listen no more."""
         await super().shutdown_personas()
         if not self._is_refreshing:
-            self._look.cancel()
-            self.chat.unobserve_messages(self._observer)
-            self._stop_listening()
+            self._stop()
+            self._forget_events()
 
-    def _stop_listening(self) -> None:
+    def _forget_events(self) -> None:
         # The base class never does: a chat that is opened again would be told the old choices beside the new ones.
         if self.event_logger is None:
             return
@@ -82,18 +81,33 @@ class AidpPersonaManager(PersonaManager):
         ):
             self.event_logger.remove_listener(schema_id=schema, listener=listener)
 
-    def _on_event(self, event: ChatMessageEvent) -> None:
-        if event.action != ChatMessageAction.CLIENT_MSG_RECEIVED:
-            return
-        message = event.message
-        # What a browser brings back after the server was away has the time that it was given before.
-        is_old = message.raw_time is False and message.time < self._opened - _STILL_NEW_S
-        if not is_old:
-            self._take(message)
+    def _listen(self) -> Callable[[], None]:
+        """Look for new messages whenever there are some; return what ends it."""
+        shared = getattr(self.chat, "ymessages", None)
+        if shared is not None:
+            # inside of this call the document cannot be changed
+            subscription = shared.observe(lambda _: self.event_loop.call_soon(self._take_new))
+            return lambda: shared.unobserve(subscription)
+        observer = self.chat.observe_messages(self._on_event)
+        return lambda: self.chat.unobserve_messages(observer)
 
-    def _take(self, message: Message) -> None:
-        if isinstance(message.body, str) and not message.deleted and not self._is_for_others(message.body):
-            self.on_chat_message(self.chat.get_id(), message)
+    def _on_event(self, event: ChatMessageEvent) -> None:
+        if event.action is ChatMessageAction.CLIENT_MSG_RECEIVED:
+            self._take_new()
+
+    def _take_new(self) -> None:
+        for one in room.unanswered(self.chat):
+            if one["id"] in self._seen:
+                continue
+            # What a browser brings back after the server was away has the time that it was given before.
+            if (one.get("raw_time") is True or self._is_new(one)) and not self._is_for_others(one["body"]):
+                self.on_chat_message(self.chat.get_id(), _as_message(one))
+            self._seen.add(one["id"])
+
+    def _is_new(self, one: dict[str, Any]) -> bool:
+        """Return whether a message was sent about when the chat was opened here, or later."""
+        behind = _CLOCKS_S if one.get("raw_time") is True else 0.0
+        return bool(one["time"] >= self._opened - _STILL_NEW_S - behind)
 
     def _is_for_others(self, body: str) -> bool:
         """Return whether another extension has registered for the command that a message begins with."""
@@ -104,13 +118,17 @@ class AidpPersonaManager(PersonaManager):
         patterns = router.slash_cmd_observers.get(self.chat.get_id(), {}) if router is not None else {}
         return any(matches_pattern(words[0].removeprefix("/"), pattern) for pattern in patterns)
 
-    def _catch_up(self) -> None:
-        """Answer what was sent before anybody listened."""
-        for id in room.unanswered(self.chat, time.time() - _STILL_NEW_S):
-            if id not in self._seen:
-                message = self.chat.get_message(id)
-                if message is not None:
-                    self._take(message)
+
+def _as_message(one: dict[str, Any]) -> Message:
+    attachments = one.get("attachments")
+    return Message(
+        id=one["id"],
+        body=one["body"],
+        time=one["time"],
+        sender=one["sender"],
+        attachments=attachments if isinstance(attachments, list) else None,
+        metadata=room.plain(one.get("metadata")),
+    )
 
 
 def close_workspace_personas() -> None:

@@ -40,7 +40,7 @@ _AUTOMATIC = (
     ModelOption(id="auto:cloud", name="Auto · cloud", description="the best hosted model"),
 )
 _PRIVACY = (
-    SettingOption(id="auto", name="Auto", description="as the rules say"),
+    SettingOption(id="auto", name="Auto privacy", description="as the rules say"),
     SettingOption(id="local", name="Local only", description="nothing leaves your own machines"),
     SettingOption(id="redact", name="Redact", description="secrets and personal data are replaced before it leaves"),
 )
@@ -199,6 +199,7 @@ class AidpPersona(BasePersona):
             self._status(None)
         if call := reply.metadata.get("call"):
             self._keep_running(self._settle(reply, call, turn.user))
+        self._keep_running(self._look_for_models())
 
     async def _stream(self, turn: Turn, reply: Reply) -> None:
         notes: tuple[str, ...] = ()

@@ -16,9 +16,9 @@ _STRICTNESS = (Privacy.LOCAL, Privacy.REDACT)
 
 
 def raw_messages(chat: Any) -> list[dict[str, Any]]:
-    """Return the messages of a chat as they are, those alone that have an id and a text."""
+    """Return the messages of a chat as they are, those alone that have what each one has."""
     found = chat.ymessages.to_py() if hasattr(chat, "ymessages") else chat.to_dict().get("messages")
-    return [one for one in found or () if isinstance(one, dict) and _is_message(one)]
+    return [one for one in found if isinstance(one, dict) and _is_message(one)] if isinstance(found, list) else []
 
 
 def raw_attachments(chat: Any) -> dict[str, Any]:
@@ -28,7 +28,8 @@ def raw_attachments(chat: Any) -> dict[str, Any]:
 
 
 def _is_message(one: dict[str, Any]) -> bool:
-    return isinstance(one.get("id"), str) and isinstance(one.get("body"), str) and isinstance(one.get("sender"), str)
+    is_text = all(isinstance(one.get(key), str) for key in ("id", "body", "sender"))
+    return is_text and isinstance(one.get("time"), int | float)
 
 
 def is_users(sender: str) -> bool:
@@ -117,20 +118,16 @@ def _answer(one: dict[str, Any], is_local: bool) -> Said:
     return Said(one["body"].partition("\n\n*— ")[0], is_answer=True, paths=known, stays_local=is_local)
 
 
-def unanswered(chat: Any, since: float) -> list[str]:
-    """Return the ids of users' messages after a time (seconds of the epoch) that nobody has answered, oldest first."""
+def unanswered(chat: Any) -> list[dict[str, Any]]:
+    """Return the users' messages, as they are, that nobody has answered, oldest first."""
     messages = raw_messages(chat)
     answers = [(place, _answers(one)) for place, one in enumerate(messages) if one["sender"].startswith(_PERSONAS)]
     answered = {to for _, to in answers}
     last = max((place for place, to in answers if to is None), default=-1)  # it answers all that is above
     return [
-        one["id"]
+        one
         for one in messages[last + 1 :]
-        if is_users(one["sender"])
-        and not one.get("deleted")
-        and one["id"] not in answered
-        and isinstance(one.get("time"), int | float)
-        and one["time"] >= since
+        if is_users(one["sender"]) and not one.get("deleted") and one["id"] not in answered
     ]
 
 

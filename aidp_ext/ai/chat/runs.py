@@ -59,8 +59,8 @@ class TrackingServer:
         if response.status != 200:
             raise UpstreamInvalid(f"The tracking server at {shown(self._uri)} answered {response.status}.")
         try:
-            return _told(msgspec.json.decode(data)["run"])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
+            return _told(_ANSWER.decode(data).run)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UpstreamInvalid("What the tracking server says of the run cannot be understood.") from error
 
     def _may_contact(self, url: str) -> bool:
@@ -84,15 +84,40 @@ def _authorization(environment: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _told(run: Any) -> str:
-    info, data = run["info"], run.get("data") or {}
-    lines = [f"run {info.get('run_id', '')}: {info.get('run_name', '')}, {info.get('status', '')}".strip(": ,")]
-    for title, key in (("parameters", "params"), ("metrics, last values", "metrics"), ("tags", "tags")):
-        values = [
-            f"  {_line(one.get('key'), 200)} = {_line(one.get('value'), 500)}"
-            for one in data.get(key) or ()
-            if not str(one.get("key", "")).startswith("mlflow.log-model")
-        ]
+class _Pair(msgspec.Struct):
+    key: str
+    value: Any = ""
+
+
+class _Info(msgspec.Struct):
+    run_id: str = ""
+    run_name: str = ""
+    status: str = ""
+
+
+class _Data(msgspec.Struct):
+    params: list[_Pair] = msgspec.field(default_factory=list)
+    metrics: list[_Pair] = msgspec.field(default_factory=list)
+    tags: list[_Pair] = msgspec.field(default_factory=list)
+
+
+class _Run(msgspec.Struct):
+    info: _Info
+    data: _Data = msgspec.field(default_factory=_Data)
+
+
+class _Answer(msgspec.Struct):
+    run: _Run
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def _told(run: _Run) -> str:
+    lines = [f"run {run.info.run_id}: {run.info.run_name}, {run.info.status}".strip(": ,")]
+    data = run.data
+    for title, pairs in (("parameters", data.params), ("metrics, last values", data.metrics), ("tags", data.tags)):
+        values = [f"  {_line(one.key, 200)} = {_line(one.value, 500)}" for one in pairs]
         if values:
             lines += [f"{title}:", *values[:_MOST_VALUES]]
         if len(values) > _MOST_VALUES:

@@ -19,7 +19,8 @@ _MOST_HEADINGS = 600
 _MOST_CONSIDERED = 400  # pieces for which there is no room, before it ends
 _LEAST_ROOM = 40
 _LEAST_CLIPPED = 200
-_LEAST_CELLS = 200  # the best ones of very many are weighed further: there is no room for more,
+_LEAST_IMPORTS = 800
+_LEAST_CELLS = 100  # the best ones of very many are weighed further: there is no room for more,
 _SHORT_CELL = 80  # if their length in characters is at least this
 _CELL_KINDS = (Kind.CELL, Kind.MARKDOWN, Kind.IMPORTS)
 
@@ -208,7 +209,7 @@ def _pieces(work: Work) -> Iterator[Piece]:
 def _cell(work: Work, place: int, reason: Reason) -> Piece | None:
     cell = work.cells[place]
     is_active = place == work.focus.active
-    if not cell.source.text.strip() or (is_active and work.task == Task.COMPLETE):
+    if cell.source.is_blank or (is_active and work.task == Task.COMPLETE):
         return None
     is_markdown = cell.said.type != "code"
     shares = {0: 2 / 5, 1: 3 / 5} if reason.rank < 2 else {}
@@ -244,9 +245,9 @@ def _surroundings(work: Work) -> Iterator[Piece]:
                 body=cell.code.imports if cell.code.has_more else whole,
                 why="imports",
                 attributes=_attributes(cell, is_part=cell.code.has_more),
-                most=max(_LEAST_CLIPPED, work.budget // 8),
+                most=max(_LEAST_IMPORTS, work.budget // 4),
             )
-    if here and work.cells[here - 1].said.type == "markdown" and work.cells[here - 1].source.text.strip():
+    if here and work.cells[here - 1].said.type == "markdown" and not work.cells[here - 1].source.is_blank:
         cell = work.cells[here - 1]
         yield Piece(
             rank=5,

@@ -23,13 +23,14 @@ class Clean:
 
     text: str
     secrets: tuple[str, ...] = ()  # what was taken out
+    is_blank: bool = False
 
 
 def clean(text: str) -> Clean:
     """Return a text with a placeholder for each secret in it. Linear in its length."""
     matches = detect.find(text, SECRET_KINDS)
     if not matches:
-        return Clean(text)
+        return Clean(text, is_blank=not text or text.isspace())
     parts: list[str] = []
     found: list[str] = []
     done = 0

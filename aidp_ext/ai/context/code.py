@@ -37,7 +37,7 @@ _LITERAL = re.compile(
     ) | \#[^\n]*""",
     re.VERBOSE,
 )
-_FIELD = re.compile(r"\{([^{}!:]*)[^{}]*\}")
+_FIELD = re.compile(r"\{([^{}!:]*+)[^{}]*+\}")
 _NOT_LINE_END = re.compile(r"[^\n]")
 
 _WORD = re.compile(r"[^\W\d]\w{2,}")

@@ -49,8 +49,15 @@ class Elsewhere:
     def snippets(
         self, question: ContextQuestion, query: str, cells: Sequence[Cell], focus: Focus, except_for: AbstractSet[str]
     ) -> list[Snippet]:
-        """Return the parts that are of use, in the order of their files, none of the paths in ``except_for``."""
-        wanted = _Wanted(cells, focus)
+        """Return the parts that are of use, in the order of their files, none of the paths in ``except_for``.
+
+        Of a file that is being written the front end says what is around the cursor: the rest of it is elsewhere too.
+        """
+        own = question.document.path if question.document and question.document.kind == "file" else ""
+        if question.task != Task.COMPLETE or not query:
+            own = ""
+        wanted = _Wanted(cells, focus, own, query)
+        except_for = except_for - {own}
         open_files = {file.path: file.text for file in question.open[:_MOST_OPEN] if file.path not in except_for}
         found: dict[tuple[str, int], Snippet] = {}
         opened = {path: self._open(f"{path}\0{text[:_MOST_OPEN_TEXT]}") for path, text in open_files.items()}
@@ -83,8 +90,9 @@ class Elsewhere:
 class _Wanted:
     """The names that are used and not defined here."""
 
-    def __init__(self, cells: Sequence[Cell], focus: Focus) -> None:
-        here = {name for cell in cells for name in cell.code.defines}
+    def __init__(self, cells: Sequence[Cell], focus: Focus, own: str, query: str) -> None:
+        self._own, self._query = own, query
+        here = set(code.read(query).defines) if own else {name for cell in cells for name in cell.code.defines}
         self._modules = {module for cell in cells for module in cell.code.modules}
         self._imported = {name for cell in cells for name in cell.code.imported}
         self._uses = focus.uses - here
@@ -98,6 +106,9 @@ class _Wanted:
         name = hit.part.name
         if name not in self._all:
             return None
+        if hit.path == self._own:
+            is_seen = hit.part.text.partition("\n")[0] in self._query
+            return None if is_seen else Snippet(hit, 12, f"defines {name}")
         if self._is_imported(hit.path):
             return Snippet(hit, 14, f"defines {name}, which is imported")
         # A name of a library's may be another's here; an attribute's may be anybody's

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +47,21 @@ class Knowledge:
 
     def __init__(self) -> None:
         self.clean = Cleaner()
-        self._python = Memory(code.read)
-        self._other = Memory(lambda source: code.read(source, "other"))
-        self._prose = Memory(lambda source: Code(words=frozenset(code.words(source))))
+        self._python = self._learned(code.read)
+        self._other = self._learned(lambda source: code.read(source, "other"))
+        self._prose = self._learned(lambda source: Code(words=frozenset(code.words(source))))
 
     def cell(self, number: int, said: CellSaid, *, is_python: bool) -> Cell:
         """Return a cell with what its source tells."""
-        source = self.clean.ends(said.source, MOST_SOURCE)
         memory = self._prose if said.type != "code" else self._python if is_python else self._other
-        return Cell(number, said, memory(source.text), source)
+        return Cell(number, said, *memory(said.source))
+
+    def _learned(self, read: Callable[[str], Code]) -> Memory[tuple[Code, Clean]]:
+        def learn(text: str) -> tuple[Code, Clean]:
+            source = self.clean.ends(text, MOST_SOURCE)
+            return read(source.text), source
+
+        return Memory(learn)
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,9 @@ class Mentions:
         found: dict[str, dict[str, None]] = {"file": {}, "cell": {}, "df": {}}
         for mention in said[:_MOST_MENTIONS]:
             kind, _, name = mention.partition(":")
-            if kind in found and name.strip():
-                found[kind][name.strip()] = None
+            name = name.strip()
+            if kind in found and name:
+                found[kind][posixpath.normpath(name) if kind == "file" else name] = None
         return cls(tuple(found["file"]), tuple(found["cell"]), frozenset(found["df"]))
 
 
@@ -136,7 +144,8 @@ class Gathering:
         active = self._active()
         cells = [self._cell(place, said, active, is_python=is_python) for place, said in enumerate(document.cells)]
         for cell in cells:
-            self._secrets += cell.source.secrets
+            if cell.source.secrets:
+                self._secrets += cell.source.secrets
         mentioned = tuple(self._mentioned_cells())
         told, failing = self._outputs(active, mentioned)
         focus = self._focus(cells, active, mentioned, failing, is_python=is_python)
@@ -216,28 +225,25 @@ class Gathering:
         """Return the outputs that may be told, and the cells that the active cell's traceback goes through."""
         cells = self._document.cells
         told: list[Told] = []
-        failing: tuple[int, ...] = ()
+        failing: list[int] = []
         forbidden = self._gate.why_not(OUTPUTS) if any(cell.outputs for cell in cells) else ""
         by_count = {cell.count: place for place, cell in enumerate(cells) if cell.count is not None}
+        task = self._question.task
         for place in dict.fromkeys([*([] if active is None else [active]), *mentioned]):
             is_mentioned = place in mentioned
-            wants_all = is_mentioned or self._question.task in _WITH_OUTPUTS
-            if self._question.task == Task.COMPLETE:
-                wants_all = False
+            wants_all = task != Task.COMPLETE and (is_mentioned or task in _WITH_OUTPUTS)
             for output in cells[place].outputs[-_MOST_OUTPUTS:]:
-                if output.kind != "error" and not wants_all:
+                is_error = output.kind == "error"
+                label = f"{'error' if is_error else 'output'} of cell {place + 1}"
+                if not is_error and not wants_all:
                     continue
-                label = f"output of cell {place + 1}"
-                if output.kind == "error":
-                    label = f"error of cell {place + 1}"
                 if forbidden:
-                    kind = Kind.TRACEBACK if output.kind == "error" else Kind.OUTPUT
+                    kind = Kind.TRACEBACK if is_error else Kind.OUTPUT
                     self._withhold(kind, cells[place].id, label, forbidden)
-                elif output.kind == "error":
-                    told_error, counts = self._traceback(place, output, label, by_count, is_active=place == active)
-                    told.append(told_error)
-                    if place == active:
-                        failing = tuple(by_count[count] for count in counts if count in by_count)
+                elif is_error:
+                    error, counts = self._traceback(place, output, label, by_count, is_active=place == active)
+                    told.append(error)
+                    failing += [by_count[count] for count in counts if place == active and count in by_count]
                 elif made := self._output(place, output, label, is_mentioned=is_mentioned):
                     told.append(made)
         return told, tuple(place for place in failing if place != active)
@@ -270,7 +276,7 @@ class Gathering:
         text = source.text
         shows_values = self._question.kernel is not None and self._question.kernel.allows_values
         cell = self._document.cells[place]
-        if said.kind == "table" or (said.kind == "text" and outputs.is_table(text)):
+        if said.kind == "table" or outputs.is_table(text):
             text = outputs.table(text, _MOST_OUTPUT, shows_values=shows_values)
             if not shows_values:
                 self._withhold(Kind.OUTPUT, cell.id, f"rows of the {label}", _VALUES_NEED)
@@ -358,7 +364,7 @@ class Gathering:
         for snippet in self._elsewhere.snippets(self._question, self._query, cells, focus, except_for):
             hit = snippet.hit
             label = f"{hit.part.name} in {hit.path}"
-            if why_not := self._gate.why_not(hit.path):
+            if hit.path != self._document.path and (why_not := self._gate.why_not(hit.path)):
                 self._withhold(Kind.FILE, hit.path, label, why_not)
                 continue
             source = self._knowledge.clean(hit.part.text)

@@ -21,6 +21,7 @@ MOST_FILES = 3000
 MOST_BYTES = 500_000
 MOST_PARTS = 20_000
 STALE_S = 30.0
+_PAUSE = 20  # times what a scan took, before the next one: a very large or slow folder is looked over less often
 _MOST_ENTRIES = 60_000  # looked at in one scan
 _MOST_DEPTH = 12
 _K1, _B = 1.2, 0.75
@@ -63,12 +64,12 @@ class WorkspaceIndex:
         self._words = 0  # in all parts
         self._lock = threading.Lock()  # around what the scan changes and a search reads
         self._scanning = threading.Lock()
-        self._scanned_at: float | None = None
+        self._next_scan_at: float | None = None
         self._is_closed = False
 
     def refresh_soon(self) -> None:
         """Look for changes in a thread, unless that was done of late or is under way. Returns at once."""
-        is_fresh = self._scanned_at is not None and self._now() - self._scanned_at < STALE_S
+        is_fresh = self._next_scan_at is not None and self._now() < self._next_scan_at
         if self._root is None or is_fresh or self._is_closed or self._scanning.locked():
             return
         threading.Thread(target=self.refresh, name="aidp-index", daemon=True).start()
@@ -77,6 +78,7 @@ class WorkspaceIndex:
         """Look for changes now. What another thread does already is not done twice."""
         if self._root is None or not self._scanning.acquire(blocking=False):
             return
+        began = self._now()
         try:
             seen = set()
             for path, stamp in _walk(self._root):
@@ -89,7 +91,8 @@ class WorkspaceIndex:
             for path in self._files.keys() - seen:
                 self._drop(path)
         finally:
-            self._scanned_at = self._now()
+            ended = self._now()
+            self._next_scan_at = ended + max(STALE_S, _PAUSE * (ended - began))
             self._scanning.release()
 
     def close(self) -> None:

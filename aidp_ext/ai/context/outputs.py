@@ -22,17 +22,21 @@ _FRAME = re.compile(
     re.MULTILINE,
 )
 _LIBRARY = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python\d|<frozen |[/\\]ipykernel_|<__array_function__")
+_CALL = re.compile(r"(, in [^\s(]{1,300})\(.*")
+_ARROW = re.compile(r"^\s{0,20}-{1,20}>\s{0,20}(\d{1,9})\b")
 _CHAIN = re.compile(
     r"^(?:During handling of the above exception|The above exception was the direct cause)", re.MULTILINE
 )
 _ERROR = re.compile(r"^(?:[A-Za-z_][\w.]{0,200})(?:: |$)", re.MULTILINE)
+_NAMED = re.compile(r"[\w.]{0,200}(?:Error|Exception|Interrupt|Exit|Warning|Iteration)\b[\w.]{0,200}(?:: |$)")
 _RULE = re.compile(r"^-{20,}$\n?", re.MULTILINE)
-_FRAME_LINES = 12
+_FRAME_LINES = 5  # at either side
 
 # What pandas, polars and numpy print.
 _TABULAR = re.compile(
     r"(?<!\d)\d{1,15} rows x \d{1,15} columns|^(?:Name: .{0,200}, )?(?:Length: \d{1,15}, )?dtype: \w|^shape: \(\d"
-    r"|^[┌╭+][─═┬╌+-]{3}|^[ \t]{0,40}(?:(?:array|tensor|Tensor|Array|matrix)\(\[|\[\[)",
+    r"|^[┌╭+][─═┬╌+-]{3}|^\|[^\n]*\|$"
+    r"|^[ \t]{0,40}(?:(?:array|tensor|Tensor|Array|matrix)\(\[|\[\[|\[ ?-?\d[\d.eE+-]*[ \t]+[-\d])",
     re.MULTILINE,
 )
 _SIZE = re.compile(r"(?<!\d)\d{1,15} rows x \d{1,15} columns")
@@ -107,6 +111,16 @@ def table(text: str, most: int, *, shows_values: bool) -> str:
     return clipped("\n".join(rows), most)
 
 
+def _cause(section: str) -> list[str]:
+    """Return the error that led to the next one, and the words between them, where a frame is the last before these."""
+    chain = _CHAIN.search(section)
+    if chain is None:
+        return []
+    named = [line for line in section[: chain.start()].split("\n") if _NAMED.match(line)]
+    words = section[chain.start() :].partition("\n")[0]
+    return [*(line[:500] for line in named[-1:]), words]
+
+
 def traceback(text: str, most: int, cells: Mapping[int, int]) -> Traceback:
     """Return a traceback in short: the error, and the frames outside of libraries with their lines.
 
@@ -118,17 +132,15 @@ def traceback(text: str, most: int, cells: Mapping[int, int]) -> Traceback:
     matches = list(_FRAME.finditer(text))[:200]
     for place, match in enumerate(matches):
         end = matches[place + 1].start() if place + 1 < len(matches) else len(text) - len(error)
+        section = text[match.start() : max(match.end(), end)]
         if match["file"] and _LIBRARY.search(match[0]):
             libraries += 1
-            continue
-        lines = text[match.start() : max(match.end(), end)].rstrip("\n").split("\n")[: _FRAME_LINES + 1]
-        frame = "\n".join(line for line in lines if not _CHAIN.match(line)).rstrip()
-        count = int(match["count"] or match["old_count"] or 0)
-        if count:
-            counts.append(count)
-        if count in cells:
-            frame = f"(cell {cells[count]}) {frame}"
-        frames.append(frame)
+        else:
+            count = int(match["count"] or match["old_count"] or 0)
+            counts += [count] if count else []
+            where = f"(cell {cells[count]}) " if count and count in cells else ""
+            frames.append(where + _frame(section.split("\n")))
+        frames += _cause(section)
     if not matches:
         return Traceback(clipped(text, most), clipped(error, most))
     if libraries:
@@ -140,15 +152,34 @@ def traceback(text: str, most: int, cells: Mapping[int, int]) -> Traceback:
     )
 
 
+def _frame(lines: list[str]) -> str:
+    """Return a frame's place and the lines of code around it, without what a verbose traceback has of the variables."""
+    header = _CALL.sub(r"\1", lines[0]).strip()
+    arrow = next((place for place, line in enumerate(lines) if _ARROW.match(line)), None)
+    if arrow is None:  # plain Python's: one line of code follows
+        code = [line for line in lines[1:2] if line.strip()]
+        code += [line for line in lines[2:3] if code and line.strip() and not line.strip(" ^~")]
+        return "\n".join([header, *code])
+    first = last = arrow
+    number = int(_ARROW.match(lines[arrow])[1])  # type: ignore[index]
+    while first > 1 and _has_number(lines[first - 1], number - (arrow - first) - 1):
+        first -= 1
+    while last + 1 < len(lines) and _has_number(lines[last + 1], number + (last - arrow) + 1):
+        last += 1
+    return "\n".join([header, *lines[max(first, arrow - _FRAME_LINES) : min(last, arrow + _FRAME_LINES) + 1]])
+
+
+def _has_number(line: str, number: int) -> bool:
+    """Return whether a line of code has this number."""
+    text = line.lstrip()
+    return text == str(number) or text.startswith(f"{number} ")
+
+
 def _error(text: str) -> str:
     """Return the last lines of a traceback, from the one that names the error."""
     tail = text[-4000:]
     begins = [match.start() for match in _ERROR.finditer(tail)]
-    named = [
-        start
-        for start in begins
-        if re.match(r"[\w.]*(?:Error|Exception|Interrupt|Exit|Warning|Iteration)", tail[start:])
-    ]
+    named = [start for start in begins if _NAMED.match(tail[start : start + 500].partition("\n")[0])]
     if named:
         return tail[named[-1] :].strip("\n")
     return tail[begins[-1] :].strip("\n") if begins else tail.rpartition("\n")[2]

@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from aidp_ext.ai.context.clean import Clean
 from aidp_ext.ai.context.code import Code
@@ -19,8 +20,7 @@ _HEADING = re.compile(r"^(#{1,6})\s+\S[^\n]*", re.MULTILINE)
 _MOST_HEADING_CELLS = 400
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A cell with what is known of its source."""
 
     number: int  # from 1
@@ -131,7 +131,7 @@ def _add_near(made: _Reasons, cells: Sequence[Cell], focus: Focus, here: int) ->
     for place in range(here - 1, -1, -1):
         cell = cells[place]
         is_code = cell.said.type == "code"
-        if not (is_code or (not focus.is_writing and cell.said.type == "markdown")) or not cell.source.text.strip():
+        if not (is_code or (not focus.is_writing and cell.said.type == "markdown")) or cell.source.is_blank:
             continue
         distance += is_code
         score = sum(weights[word] for word in shared[place])

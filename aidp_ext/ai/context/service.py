@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+from aidp_ext.ai import find_secrets
 from aidp_ext.ai.context.choose import choose
 from aidp_ext.ai.context.elsewhere import Elsewhere
 from aidp_ext.ai.context.gather import MOST_SOURCE, Gathering, Knowledge
@@ -61,6 +62,8 @@ class ContextService:
         self.index.close()
 
     def _is_quick(self, question: ContextQuestion) -> bool:
+        if not find_secrets.is_ready():  # it is yet to be imported
+            return False
         if any(mention.startswith("file:") for mention in question.mentions):  # a disk may be slow
             return False
         cells = question.document.cells if question.document else []

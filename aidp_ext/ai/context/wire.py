@@ -40,7 +40,7 @@ class DocumentSaid(Struct, kw_only=True):
     path: Path = ""  # below the server's root; empty where there is none
     kind: Literal["notebook", "file", "console"] = "notebook"
     language: Name = "python"
-    cells: list[CellSaid] = field(default_factory=list)
+    cells: Annotated[list[CellSaid], Meta(max_length=100_000)] = field(default_factory=list)
     active: Name = ""  # the id of the cell that it is about
 
 

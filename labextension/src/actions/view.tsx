@@ -78,7 +78,9 @@ export function ActionView(
       }}
     >
       <header className="jp-AidpAction-head">
-        <h3 title={title}>{title}</h3>
+        <span className="jp-AidpAction-title" title={title}>
+          {title}
+        </span>
         {isMany && (
           <span className="jp-AidpAction-steps">
             {trans.__('%1 of %2', review.current + 1, review.count)}

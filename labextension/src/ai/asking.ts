@@ -2,6 +2,7 @@ import { asAidpError } from '../shared/request';
 import type { AiApi } from './api';
 import { mark } from './moments';
 import type { Suggestion } from './suggestion';
+import { untilNextWord } from './text';
 import type { IAiModel, ICall } from './tokens';
 import type { IOrigin } from './wire';
 
@@ -35,7 +36,7 @@ export class Asker {
       mark('request');
       const { by, text } = await this._api.complete(
         {
-          prompt: before + prefix,
+          prompt: untilNextWord(before + prefix),
           suffix,
           max_tokens: maxTokens,
           temperature,

@@ -96,7 +96,10 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
   ): Promise<IInlineCompletionList> {
     this._serving = null;
     const { editor } = context;
-    const asked = context.triggerKind === InlineCompletionTriggerKind.Invoke;
+    const asked =
+      context.triggerKind === InlineCompletionTriggerKind.Invoke &&
+      !this._isInvited;
+    this._isInvited = false;
     if (!editor || !this._settings) {
       return { items: [] };
     }
@@ -230,6 +233,12 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
         this._options.refresh();
       }
     }
+  }
+
+  /** Have Lab ask where it does not by itself: in an empty line. It counts as typing, not as the user's wish. */
+  invite(): void {
+    this._isInvited = true;
+    this._options.refresh();
   }
 
   /** Take away what is shown. Lab has no call for that, but does it when the editor loses the focus. */
@@ -384,6 +393,7 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
   }
 
   private _asker: Asker;
+  private _isInvited = false;
   private _memory: readonly Suggestion[] = [];
   /** What to do when Lab has been handed what it asked for. */
   private _onServed: (() => void) | null = null;

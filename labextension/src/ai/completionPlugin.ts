@@ -3,9 +3,10 @@ import type {
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import type { CodeEditor } from '@jupyterlab/codeeditor';
 import { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import { ICompletionProviderManager } from '@jupyterlab/completer';
-import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
@@ -19,8 +20,10 @@ import { IContextGatherer } from './context/tokens';
 import { documentPath } from './excerpt';
 import { Feedback } from './feedback';
 import { languageName } from './languages';
+import { editorOf, notebookOf } from './panels';
 import { DOMAIN, NO_ARGUMENTS, createApi } from './services';
 import { Surroundings } from './surroundings';
+import { opensBlock } from './tidy/scan';
 import { CommandIDs, IAiModel } from './tokens';
 import { Wanted } from './wanted';
 
@@ -79,6 +82,7 @@ export const completion: JupyterFrontEndPlugin<void> = {
     });
     manager.registerInlineProvider(provider);
     reportWhenHidden(feedback);
+    inviteInNewLines(provider, () => editorOf(app.shell.currentWidget));
 
     const settings = await registry.load(completion.id);
     const apply = () => {
@@ -90,9 +94,6 @@ export const completion: JupyterFrontEndPlugin<void> = {
       >;
       commands.notifyCommandChanged(CommandIDs.toggleCompletion);
     };
-    settings.changed.connect(apply);
-    apply();
-
     let arrival: ReturnType<typeof setTimeout> | undefined;
     notebooks?.activeCellChanged.connect((tracker, cell) => {
       clearTimeout(arrival);
@@ -118,6 +119,8 @@ export const completion: JupyterFrontEndPlugin<void> = {
       palette,
       translator
     });
+    settings.changed.connect(apply);
+    apply();
   }
 };
 
@@ -145,9 +148,9 @@ function addCommands(options: ICommandsOptions): void {
   });
   commands.addCommand(CommandIDs.toggleCompletionHere, {
     label: () =>
-      current() instanceof NotebookPanel
-        ? trans.__('AI Suggestions in This Notebook')
-        : trans.__('AI Suggestions in This File'),
+      notebookOf(current())
+        ? trans.__('Suggest in This Notebook')
+        : trans.__('Suggest in This File'),
     isEnabled: () => current() !== null,
     isToggled: () => {
       const widget = current();
@@ -216,6 +219,38 @@ function addCommands(options: ICommandsOptions): void {
     },
     true
   );
+}
+
+/** Lab asks in no empty line, where a block or what a comment announces would begin. */
+function inviteInNewLines(
+  provider: AidpInlineProvider,
+  editorOf: () => CodeEditor.IEditor | null
+): void {
+  document.addEventListener('keydown', ({ key, isComposing, target }) => {
+    const isNewLine =
+      key === 'Enter' &&
+      !isComposing &&
+      target instanceof Element &&
+      target.closest('.jp-mod-completer-enabled');
+    if (!isNewLine) {
+      return;
+    }
+    // When the editor has done with the key.
+    setTimeout(() => {
+      const editor = editorOf();
+      if (editor?.hasFocus()) {
+        const { line } = editor.getCursorPosition();
+        const before = line > 0 ? (editor.getLine(line - 1) ?? '') : '';
+        const isEmpty = editor.getLine(line)?.trim() === '';
+        if (
+          isEmpty &&
+          (opensBlock(before) || /^\s*(#|\/\/)\s*\S/.test(before))
+        ) {
+          provider.invite();
+        }
+      }
+    });
+  });
 }
 
 /** A hidden page may never be seen again. */

@@ -10,6 +10,7 @@ import { useSignals } from '../shared/hooks';
 import type { PanelState } from '../shared/panel';
 import { Button, Panel } from '../shared/panel';
 import { Prose } from '../shared/prose';
+import type { IContextItem } from './context/wire';
 import { Mark } from './mark';
 import type { IAiModel } from './tokens';
 import { CommandIDs } from './tokens';
@@ -138,6 +139,7 @@ function Overview(
     <div className="jp-AidpStatus-overview">
       <Panel state={frame} trans={trans}>
         <Now {...props} />
+        <Told {...props} />
         <More {...props} />
         <fieldset>
           <legend>{trans.__('Mode')}</legend>
@@ -182,6 +184,18 @@ function Overview(
               </small>
             </span>
           </label>
+          {commands.isEnabled(CommandIDs.toggleCompletionHere) && (
+            <label className="jp-AidpStatus-choice">
+              <input
+                type="checkbox"
+                checked={commands.isToggled(CommandIDs.toggleCompletionHere)}
+                onChange={() =>
+                  void commands.execute(CommandIDs.toggleCompletionHere)
+                }
+              />
+              <span>{trans.__('Suggest in this document')}</span>
+            </label>
+          )}
         </fieldset>
         <Providers {...props} />
       </Panel>
@@ -216,6 +230,60 @@ function Now({ model, trans }: IProps): React.ReactElement {
         </p>
       )}
     </section>
+  );
+}
+
+/** What the model was told beside the cell for the last suggestion. */
+function Told({ model, trans }: IProps): React.ReactElement | null {
+  const { lastContext: context, counts } = model;
+  if (counts.shown === 0) {
+    return null;
+  }
+  if (!context) {
+    return (
+      <section className="jp-AidpStatus-told" data-aidp="context">
+        <small>{trans.__('Context: the cells before')}</small>
+      </section>
+    );
+  }
+  const { items, withheld, secrets } = context;
+  return (
+    <section className="jp-AidpStatus-told" data-aidp="context">
+      <details>
+        <summary>
+          {trans.__(
+            'Context: %1',
+            context.summary || trans.__('nothing beside the cell')
+          )}
+        </summary>
+        <ItemList items={items} />
+        {withheld.length > 0 && <h4>{trans.__('Withheld')}</h4>}
+        <ItemList items={withheld} />
+        {secrets > 0 && (
+          <small>
+            {trans._n('%1 secret replaced', '%1 secrets replaced', secrets)}
+          </small>
+        )}
+        <small>
+          {trans.__('What the last suggestion was made of, beside the cell.')}
+        </small>
+      </details>
+    </section>
+  );
+}
+
+function ItemList(props: {
+  readonly items: readonly IContextItem[];
+}): React.ReactElement {
+  return (
+    <ul>
+      {props.items.map(({ kind, id, label, why }, index) => (
+        <li key={`${index}:${kind}:${id}`} data-kind={kind}>
+          <span title={label}>{label}</span>
+          <small>{why}</small>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -1,10 +1,9 @@
 import type { ICompletionContext } from '@jupyterlab/completer';
-import type { ConsolePanel } from '@jupyterlab/console';
-import { NotebookPanel } from '@jupyterlab/notebook';
 import type { Widget } from '@lumino/widgets';
 
 import type { IContextGatherer, IContextWish } from './context/tokens';
 import type { ICellSaid, IContext, IContextQuestion } from './context/wire';
+import { consoleOf, notebookOf } from './panels';
 import { cellsAsContext } from './text';
 
 /** What is known of a place beyond the text in the editor. */
@@ -159,10 +158,10 @@ export class Surroundings {
 
   private _textOf(widget: Widget, editor: string | null): string {
     const cell =
-      widget instanceof NotebookPanel
-        ? widget.content.activeCell?.model.id
-        : consoleOf(widget)?.promptCell?.model.id;
-    return cell ?? (editor || this._options.pathOf(widget) || widget.id);
+      notebookOf(widget)?.content.activeCell ?? consoleOf(widget)?.promptCell;
+    return (
+      cell?.model.id ?? (editor || this._options.pathOf(widget) || widget.id)
+    );
   }
 
   private _entered: IEntered | null = null;
@@ -170,19 +169,13 @@ export class Surroundings {
 
 /** The code cells before the one that is written, in a notebook or a console. */
 function earlierSources(widget: Widget): string[] {
-  const cells =
-    widget instanceof NotebookPanel
-      ? widget.content.widgets.slice(0, widget.content.activeCellIndex)
-      : [...(consoleOf(widget)?.cells ?? [])];
+  const content = notebookOf(widget)?.content;
+  const cells = content
+    ? content.widgets.slice(0, content.activeCellIndex)
+    : [...(consoleOf(widget)?.cells ?? [])];
   return cells
     .filter(cell => cell.model.type === 'code')
     .map(cell => cell.model.sharedModel.getSource());
-}
-
-/** The console in a widget, without loading its package for the name alone. */
-function consoleOf(widget: unknown): ConsolePanel['console'] | null {
-  const { console: found } = (widget ?? {}) as Partial<ConsolePanel>;
-  return found && 'promptCell' in found ? found : null;
 }
 
 /** Whether two questions would be answered alike: the text that is written changes with each key. */

@@ -14,6 +14,14 @@ export function tail(text: string, limit: number): string {
   return text.slice(line > 0 && line < start + step ? line : start);
 }
 
+/**
+ * The text before the cursor as a model is told it: without a space at its end. To most models a space is the
+ * beginning of the next word (`= 1` is the tokens `=` and ` 1`); after a space on its own they go astray.
+ */
+export function untilNextWord(text: string): string {
+  return text.endsWith(' ') ? text.slice(0, -1) : text;
+}
+
 /** One kind of line end, the editor's: else a suggestion's length would not be that of the inserted text. */
 export function normalise(text: string): string {
   return text.replace(/\r\n?/g, '\n');

@@ -1,8 +1,10 @@
-import { NotebookPanel } from '@jupyterlab/notebook';
+import type { NotebookPanel } from '@jupyterlab/notebook';
 import type { IStateDB } from '@jupyterlab/statedb';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
+
+import { notebookOf } from './panels';
 
 /** Where the files are kept in which nothing is suggested; a notebook keeps it itself. */
 const KEY = 'aidp-ext:no-suggestions';
@@ -36,21 +38,26 @@ export class Wanted {
 
   /** Whether a document has been turned off. */
   isOff(widget: Widget): boolean {
-    return widget instanceof NotebookPanel
-      ? ours(widget)['completion'] === false
+    const notebook = notebookOf(widget);
+    return notebook
+      ? ours(notebook)['completion'] === false
       : this._paths.has(this._pathOf(widget));
   }
 
   /** Turn a document off, or on again. */
   async toggle(widget: Widget): Promise<void> {
     const isOff = !this.isOff(widget);
-    if (widget instanceof NotebookPanel) {
-      const { completion: _, ...rest } = ours(widget);
-      const next = isOff ? { ...rest, completion: false } : rest;
+    const notebook = notebookOf(widget);
+    if (notebook) {
+      const next = ours(notebook);
+      delete next['completion'];
+      if (isOff) {
+        next['completion'] = false;
+      }
       if (Object.keys(next).length > 0) {
-        widget.model?.setMetadata(METADATA, next);
+        notebook.model?.setMetadata(METADATA, next);
       } else {
-        widget.model?.deleteMetadata(METADATA);
+        notebook.model?.deleteMetadata(METADATA);
       }
     } else if (isOff) {
       this._paths.add(this._pathOf(widget));
@@ -58,7 +65,7 @@ export class Wanted {
       this._paths.delete(this._pathOf(widget));
     }
     this._changed.emit();
-    if (!(widget instanceof NotebookPanel)) {
+    if (!notebook) {
       await this._state?.save(KEY, { paths: [...this._paths] });
     }
   }
@@ -81,6 +88,6 @@ export class Wanted {
 function ours({ model }: NotebookPanel): Record<string, unknown> {
   const said: unknown = model?.getMetadata(METADATA);
   return said && typeof said === 'object' && !Array.isArray(said)
-    ? (said as Record<string, unknown>)
+    ? { ...said }
     : {};
 }

@@ -109,7 +109,7 @@ function Chips(props: {
       </button>
       {!isOn && (
         <span className="jp-AidpContext-note">
-          {trans.__('off: only your words go along')}
+          {trans.__('off: only your words')}
         </span>
       )}
       {isOn && items?.length === 0 && (

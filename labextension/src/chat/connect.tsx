@@ -158,8 +158,8 @@ export function connectChat(options: IConnectOptions): IAiChat {
   const adopt = ({ widget, model }: IChatPanel) => {
     const { context } = chatOf(model);
     if (widget._chatOptions) {
-      widget._chatOptions = {
-        ...widget._chatOptions,
+      // In the main area it is the document's context: more than what can be listed of it.
+      Object.assign(widget._chatOptions, {
         rmRegistry: renderers,
         chatBodyPlaceholderFactory: {
           create: () => (
@@ -173,7 +173,7 @@ export function connectChat(options: IConnectOptions): IAiChat {
             />
           )
         }
-      };
+      });
       // Before the browser paints what it was made with.
       MessageLoop.sendMessage(widget, Widget.Msg.UpdateRequest);
     }

@@ -19,6 +19,8 @@ import type { IFoundChat } from './wire';
 
 const CREATE = 'jupyterlab-chat:createAndOpen';
 const OPEN = 'jupyterlab-chat:open';
+/** How long a chat that opens takes to rest. */
+const SETTLES_MS = 1000;
 export interface IDeskOptions {
   readonly app: JupyterFrontEnd;
   readonly panel: IMultiChatPanel | null;
@@ -97,14 +99,12 @@ export class ChatDesk implements IAiChat {
     const at = model.messages
       .filter(({ deleted }) => !deleted)
       .findIndex(({ id }) => id === message);
-    const node = this._find(one => one.model === model)?.node.querySelector(
-      `.jp-chat-messages-container [data-index="${at}"]`
+    await keepInView(
+      () =>
+        this._find(one => one.model === model)?.node.querySelector(
+          `.jp-chat-messages-container [data-index="${at}"]`
+        ) ?? null
     );
-    if (node instanceof HTMLElement) {
-      node.tabIndex = -1;
-      node.scrollIntoView({ block: 'center' });
-      node.focus({ preventScroll: true });
-    }
   }
 
   /** One after the other: two questions at once share the chat that the first one opens. */
@@ -201,6 +201,23 @@ export class ChatDesk implements IAiChat {
   }
 
   private _opening: Promise<unknown> = Promise.resolve();
+}
+
+/**
+ * Bring an element into view and the keyboard to it, until it rests: a chat that opens is drawn more than once, and
+ * takes the keyboard to its input each time.
+ */
+async function keepInView(find: () => HTMLElement | null): Promise<void> {
+  const end = performance.now() + SETTLES_MS;
+  while (performance.now() < end) {
+    const node = find();
+    if (node && document.activeElement !== node) {
+      node.tabIndex = -1;
+      node.scrollIntoView({ block: 'center' });
+      node.focus({ preventScroll: true });
+    }
+    await new Promise(resolve => setTimeout(resolve, SETTLES_MS / 20));
+  }
 }
 
 /** Wait until a message is part of a chat; give up where it does not come. */

@@ -39,6 +39,8 @@ export function createFooter(options: IFooterOptions): React.FC<{
         }
       };
       model.messageChanged.connect(changed);
+      // What came between the first paint and now.
+      again();
       return () => {
         model.messageChanged.disconnect(changed);
       };

@@ -128,7 +128,7 @@ declare module '@jupyter/chat' {
     readonly model: IChatModel;
     readonly inputToolbarRegistry?: IInputToolbarRegistry;
     /** Its own, and the only way to what one chat draws with. */
-    _chatOptions?: {
+    readonly _chatOptions?: {
       readonly rmRegistry: IRenderMimeRegistry;
       readonly chatBodyPlaceholderFactory?: IChatBodyPlaceholderFactory;
     };

@@ -43,6 +43,7 @@ ANSWERS = {
     "a diff without a fence": "--- a/x.py\n+++ b/x.py\n@@ -4 +4 @@\n-df.groupy('sex').mean()\n"
     "+df.groupby('sex').mean()",
     "chat marks": f"```python\n{CODE}\n```<|im_end|>",
+    "only the line that changes": "Write\n```python\ndf.groupby('sex').mean()\n```",
     "blank lines around": f"```python\n\n\n{CODE}\n\n\n```",
 }
 
@@ -68,12 +69,16 @@ REFUSED = {
         "```python\ndf.groupby('sex').mean()\n# The rest of your code remains the same\n```",
         "left code out",
     ),
-    "a fragment": ("```python\ndf.groupby('sex').mean()\n```", "fragment"),
+    "a fragment": ("```python\ndf.plot()\n```", "fragment"),
     "only a new function": (
         "```python\ndef f(x):\n    a = 1\n    b = 2\n    return x\n```",
         "would delete",
     ),
     "a diff that does not fit": ("```diff\n@@ -1 +1 @@\n-df.plot()\n+df.hist()\n```", "does not fit"),
+    "a diff with a placeholder": (
+        "```diff\n@@ -1,4 +1,2 @@\n import pandas as pd\n-\n-df = pd.read_csv('a.csv')\n+# ... as before\n```",
+        "left code out",
+    ),
     "a diff that changes nothing": ("```diff\n@@ -1 +1 @@\n import pandas as pd\n```", "changes nothing"),
     "cells that are not there": ("```python cell=8\nx = 1\n```\n```python cell=9\nx = 2\n```", "not there"),
     "only thinking": ("<think>\n```python\nx = 1\n```", "no code"),
@@ -332,3 +337,32 @@ def test_code_from_a_comment_comes_below_it_and_changes_nothing_else(source: str
 def test_code_from_a_cell_of_words_becomes_a_cell_below() -> None:
     (change,) = proposal("generate", "```python\nx = 1\n```", "Load the data.", types={1: "markdown"}).changes
     assert (change.kind, change.cell, change.cell_type, change.source) == ("insert_below", "c1", "code", "x = 1")
+
+
+def test_a_cell_that_is_no_python_can_be_mended() -> None:
+    source = "def f(x)\n    return x\n\nprint(f(1))\n"
+    assert new_source("fix", f"```python\n{source.replace('(x)', '(x):', 1)}```", source) == source.replace(
+        "(x)", "(x):", 1
+    )
+
+
+def test_a_function_that_is_to_go_goes() -> None:
+    source = "def f():\n    return 1\n\n\ndef g():\n    return 2\n"
+    assert new_source("edit", "```python\ndef g():\n    return 2\n```", source) == "def g():\n    return 2\n"
+
+
+def test_a_secret_is_not_copied_into_a_test() -> None:
+    answer = "```python\ndef test_ask():\n    assert ask() == 1\n```"
+    source = new_source("tests", answer, f"KEY = '{KEY}'\n", "def ask():\n    return 1 if KEY else 0\n", active=1)
+    assert KEY not in source
+    assert "KEY = '[HIDDEN_1]'" in source
+
+
+def test_a_line_that_may_be_for_several_is_refused() -> None:
+    with pytest.raises(NoProposal, match="fragment"):
+        proposal("fix", "```python\nax.plot(c)\n```", "ax.plot(a)\nax.plot(b)\nshow()\nx = 1\n")
+
+
+def test_a_small_cell_may_be_replaced_by_a_function() -> None:
+    answer = "```python\ndef mean(values):\n    return sum(values) / len(values)\n```"
+    assert new_source("fix", answer, "men([1, 2])") == answer.split("\n", 1)[1].removesuffix("\n```")

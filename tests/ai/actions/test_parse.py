@@ -50,11 +50,37 @@ def test_what_is_shown_of_an_answer_as_it_comes(answer: str, text: str, code: st
     assert split(answer, []) == {"text": text, "code": code}
 
 
+def test_a_fence_that_is_indented_is_one_also_in_pieces() -> None:
+    assert split("- a\n  ```\n  b\n  ```\nc", [4, 1, 1, 1, 1, 1]) == {"text": "- a\nc", "code": "  b\n"}
+
+
 def test_words_are_shown_before_their_line_has_ended() -> None:
     splitter = Splitter()
     assert [piece.text for piece in splitter.feed("The na")] == ["The na"]
     assert [piece.text for piece in splitter.feed("me")] == ["me"]
     assert [piece.text for piece in splitter.feed("\n``")] == ["\n"], "the rest may become a fence"
+
+
+def test_all_of_an_explanation_is_shown_but_its_thinking() -> None:
+    splitter = Splitter(is_prose=True)
+    shown = [*splitter.feed("<think>hm\n"), *splitter.feed("</think>\nIt is\n```py"), *splitter.feed("\nx\n```\n<b")]
+    assert "".join(piece.text for piece in [*shown, *splitter.end()]) == "It is\n```py\nx\n```\n<b"
+    assert {piece.kind for piece in shown} == {"text"}
+
+
+@pytest.mark.parametrize(
+    "unit", ["```\n", "#", "# rest of ", "x = 1\n\n", "@@\n-x\n+y\n", "...\n", "<think>", " ", "\n"]
+)
+def test_a_very_long_answer_is_read_in_bearable_time(unit: str) -> None:
+    """Each of these would take minutes with an expression whose time grows by the square of the length."""
+    answer = unit * (300_000 // len(unit))
+    found = parse.read(answer)
+    for block in (*found.blocks[:2], Block(answer)):
+        with contextlib.suppress(NoProposal):
+            merge.merged(Target.whole("x = 1\ny = 2\n"), block)
+        with contextlib.suppress(NoProposal):
+            merge.below_comment(Target.whole("# x\n"), block.text)
+    split(answer, [])
 
 
 # --- whatever comes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -259,3 +260,23 @@ def test_a_long_active_cell_is_shortened_in_its_middle() -> None:
     assert "line_0 = 0" in text
     assert "line_1999 = 1999" in text
     assert "lines left out" in text
+
+
+def test_of_a_long_file_the_definitions_beyond_the_cursor_are_told(tmp_path: Path) -> None:
+    head = "def clean(frame):\n    return frame.dropna()\n\n\ndef near(frame):\n    return frame\n"
+    written = "def near(frame):\n    return frame\n\nresult = near(clean("
+    (tmp_path / "prep.py").write_text(head)
+    document = DocumentSaid(path="prep.py", kind="file", cells=[cell("file", head + written)], active="file")
+    chosen = choose(ContextQuestion(task=Task.COMPLETE, document=document, query=written), tmp_path)
+    assert chosen.text == "# prep.py\ndef clean(frame):\n    return frame.dropna()\n\n"
+    assert chosen.paths == ("prep.py",)
+
+
+def test_what_changes_with_each_run_comes_last() -> None:
+    """A local server keeps what it has read of a prompt up to the first difference."""
+    cells = [cell("a", "df = load()"), cell("here", "df")]
+    before = choose(question(cells, "here", Task.COMPLETE, kernel=kernel(frame("df")))).text
+    after = choose(question(cells, "here", Task.COMPLETE, kernel=kernel(frame("df", "age:int64")))).text
+    assert before.startswith("df = load()\n\n# df: DataFrame")
+    assert after.startswith("df = load()\n\n# df: DataFrame")
+    assert before != after

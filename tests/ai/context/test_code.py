@@ -124,6 +124,7 @@ def test_no_source_is_too_odd(source: str) -> None:
         "a:",
         "a ",
         "with as a, ",
+        "f'{a",
         "\\",
         "%a -b ",
         " \t",
@@ -135,6 +136,6 @@ def test_no_source_is_too_odd(source: str) -> None:
 )
 def test_a_hostile_source_is_read_in_linear_time(unit: str) -> None:
     """Quadratic time would be minutes here; the suite's own time limit would end it."""
-    for source in (unit * 200_000, "x" + unit * 200_000 + "= y"):
+    for source in (unit * 200_000, "x" + unit * 200_000 + "= y", f"f'{{{unit * 30_000}"):
         read(source)
         read(source, "r")

@@ -247,7 +247,7 @@ def test_a_question_in_plain_words_finds_what_has_them(tmp_path: Path) -> None:
 def test_a_request_does_not_wait_for_the_index(tmp_path: Path) -> None:
     made = service(tmp_path)
     with made.index._scanning:  # a scan that never ends
-        made.index._scanned_at = None
+        made.index._next_scan_at = None
         assert made.choose(question([cell("here", "1")], "here"), owner="ana").text
 
 

@@ -38,8 +38,9 @@ def test_a_traceback_keeps_the_error_and_the_notebooks_own_frames() -> None:
     assert found.error == "KeyError: 'agee'"
     assert found.counts == (7, 3)
     assert found.text == (
+        "KeyError: 'agee'\nThe above exception was the direct cause of the following exception:\n"
         "(cell 12) Cell In[7], line 2\n      1 x = clean(df)\n----> 2 mean_age(df)\n"
-        "(cell 4) Cell In[3], line 2, in mean_age(df)\n      1 def mean_age(df):\n"
+        "(cell 4) Cell In[3], line 2, in mean_age\n      1 def mean_age(df):\n"
         "----> 2     return df['agee'].mean()\n"
         "… 2 frames in libraries …\nKeyError: 'agee'"
     )
@@ -69,6 +70,21 @@ def test_a_traceback_of_plain_python_keeps_the_files_of_the_workspace() -> None:
     assert 'File "prep.py", line 3' in found.text
     assert "json" not in found.text
     assert found.error == "OSError: gone"
+
+
+def test_a_verbose_traceback_does_not_tell_what_the_variables_hold() -> None:
+    text = (
+        "Cell In[3], line 2, in f(df=     name\n0  Braund\n1  Cumings)\n"
+        "      1 def f(df):\n----> 2     return df['x']\n"
+        "        df =      name\n0  Braund\n3  Cumings\n\nKeyError: 'x'"
+    )
+    found = outputs.traceback(text, 4000, {})
+    assert found.text == "Cell In[3], line 2, in f\n      1 def f(df):\n----> 2     return df['x']\nKeyError: 'x'"
+
+
+def test_a_syntax_error_keeps_its_mark() -> None:
+    text = "  Cell In[5], line 1\n    1 +\n       ^\nSyntaxError: invalid syntax"
+    assert outputs.traceback(text, 4000, {}).text == text.lstrip()
 
 
 def test_an_error_of_several_lines_is_whole() -> None:
@@ -122,8 +138,10 @@ PANDAS = "   age  sex\n0   22    m\n1   38    f\n\n[2 rows x 2 columns]"
         "shape: (2, 1)\n┌─────┐\n│ age │\n└─────┘",
         "array([22, 38])",
         "[[1 2]\n [3 4]]",
+        "[22.5 38.  26. ]",
         "tensor([[1.0]])",
         "+---+\n|age|\n+---+",
+        "|    |   age |\n|---:|------:|\n|  0 |    22 |",
     ],
 )
 def test_printed_data_is_recognised(text: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aidp_ext.ai import find_secrets
 from aidp_ext.ai.context.memory import Memory
 from aidp_ext.ai.context.models import Chosen
 from aidp_ext.ai.context.wire import ContextQuestion
@@ -158,6 +159,11 @@ async def test_what_takes_long_is_done_in_a_thread(monkeypatch: pytest.MonkeyPat
     first = await made.chosen(asked, owner="ana")
     assert first == await made.chosen(asked, owner="ana")
     assert threads == [False, True]  # at once when it is known
+    monkeypatch.setattr(find_secrets, "is_ready", lambda: False)  # it has yet to be imported
+    await made.chosen(asked, owner="ana")
+    asked.mentions = ["file:a.py"]  # a disk may be slow
+    await made.chosen(asked, owner="ana")
+    assert threads == [False, True, False, False]
 
 
 async def test_many_may_ask_at_the_same_time(tmp_path: Path) -> None:

@@ -176,6 +176,12 @@ def test_of_a_mentioned_notebook_the_sources_are_told_and_no_outputs(tmp_path: P
     assert "Braund" not in chosen.text
 
 
+def test_a_mention_may_write_a_path_in_its_own_way(tmp_path: Path) -> None:
+    (tmp_path / "prep.py").write_text(CLEAN)
+    chosen = choose(ContextQuestion(mentions=["file: ./prep.py", "file:prep.py"]), tmp_path)
+    assert told(chosen, "file") == ["prep.py"]
+
+
 def test_an_open_file_is_told_as_it_is_in_the_editor(tmp_path: Path) -> None:
     (tmp_path / "prep.py").write_text(CLEAN)
     asked = question(USES, "here", mentions=["file:prep.py"])

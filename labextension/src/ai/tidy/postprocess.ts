@@ -66,6 +66,7 @@ export class Tidier {
     this._echo = new Echo(prefix, suffix);
     this._indenter = new Indenter(prefix, this._open, language === 'python');
     this._prefix = prefix;
+    this._isNewBlock = opensBlock(prefix.trimEnd().split('\n').at(-1)!);
     this._isIndex = /[\w)\]]$/.test(prefix);
     this.isMidLine = this._rest.trim() !== '';
     this.single =
@@ -125,7 +126,10 @@ export class Tidier {
 
   /** How a text goes on from the cursor's line. */
   private _joined(text: string): string {
-    if (!this._cursorLine.trim() || /^\s*(\n|$)/.test(text)) {
+    if (!this._cursorLine.trim()) {
+      return this._begunAnew(text);
+    }
+    if (/^\s*(\n|$)/.test(text)) {
       return text;
     }
     if (
@@ -136,6 +140,15 @@ export class Tidier {
       return `\n${text}`;
     }
     return /\s$/.test(this._cursorLine) ? text.replace(/^[ \t]+/, '') : text;
+  }
+
+  /** A text without the empty lines before it, in an indented line that is empty as well, or in a new block. */
+  private _begunAnew(text: string): string {
+    const [, blank, indent] = /^((?:[ \t]*\n)+)([ \t]*)\S/.exec(text) ?? [];
+    const isInside = this._cursorLine !== '' || this._isNewBlock;
+    return blank && isInside && indent!.length >= (this._cursorLine.length || 1)
+      ? text.slice(blank.length)
+      : text;
   }
 
   /** The text up to where it leaves the place: the cell, the line, what is written already, code. */
@@ -245,6 +258,7 @@ export class Tidier {
   private _echo: Echo;
   private _indenter: Indenter;
   private _isIndex: boolean;
+  private _isNewBlock: boolean;
   private _isProse: boolean;
   private _open: IOpen;
   private _prefix: string;
