@@ -21,7 +21,7 @@ from bench.assist.metrics import edit_similarity, interval, sign_test
 from bench.figures import Figure, Section
 from tests.support.jupyter import Server, jupyter_server
 
-EACH = 6  # places in a notebook
+EACH = 4  # places in a notebook
 
 
 @dataclass(frozen=True)

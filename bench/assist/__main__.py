@@ -1,4 +1,4 @@
-"""``python -m bench.assist --url http://127.0.0.1:8080/v1 --model NAME``: the same with a better model, kept nowhere."""
+"""``python -m bench.assist --url http://127.0.0.1:8080/v1 --model NAME``: the same with a better one; kept nowhere."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ async def ask(session: aiohttp.ClientSession, server: Server, place: Place, way:
     prompt = (before + place.prefix).removesuffix(" ")  # as `untilNextWord` of the front end
     body = {
         "model": model,
-        "prompt": prompt
+        "prompt": prompt,
         "suffix": place.suffix,
         "max_tokens": TOKENS,
         "temperature": 0,
@@ -111,7 +111,8 @@ async def _context(session: aiohttp.ClientSession, server: Server, place: Place)
     async with session.post(f"{server.url}aidp/ai/context", json=question, headers=server.headers) as response:
         answer = await response.json()
         assert response.status == 200, answer
-        return str(answer["text"])
+        chosen = str(answer["text"]).rstrip()
+        return f"{chosen}\n\n" if chosen else ""
 
 
 def _said(cell: nbformat.NotebookNode) -> dict[str, Any]:

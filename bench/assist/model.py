@@ -57,8 +57,8 @@ def main(model: str, port: str) -> None:
     params.n_ctx = CONTEXT
     params.n_parallel = 1
     params.port = int(port)
-    params.cpuparams.n_threads = os.cpu_count() or 1
-    params.cpuparams.poll = 0  # other programs need the cores as well
+    # Its threads wait for each other by spinning: where they do not all have a core, it is slower by far.
+    params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) - 1)
     params.warmup = False
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)

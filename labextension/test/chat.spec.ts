@@ -355,8 +355,8 @@ describe('what goes along', () => {
   });
 
   it('is named in the message, and its text is not in it', async () => {
-    const choose = vi.fn((_: IContextQuestion) =>
-      Promise.resolve(answer([item('cell', 'a')]))
+    const choose = vi.fn<(question: IContextQuestion) => Promise<IContext>>(
+      () => Promise.resolve(answer([item('cell', 'a')]))
     );
     const { context } = chatContext(choose);
     expect(await context.take('see @cell:1')).toEqual({
@@ -386,8 +386,8 @@ describe('what goes along', () => {
   });
 
   it('is asked for once the words rest, not at each key', async () => {
-    const choose = vi.fn((_: IContextQuestion) =>
-      Promise.resolve(answer([item('cell', 'a')]))
+    const choose = vi.fn<(question: IContextQuestion) => Promise<IContext>>(
+      () => Promise.resolve(answer([item('cell', 'a')]))
     );
     const { context } = chatContext(choose);
     for (const draft of ['w', 'wh', 'why']) {
@@ -405,8 +405,8 @@ describe('what goes along', () => {
   });
 
   it('leaves out of one message what was taken out, and tells it again with the next', async () => {
-    const choose = vi.fn((_: IContextQuestion) =>
-      Promise.resolve(answer([item('cell', 'a')]))
+    const choose = vi.fn<(question: IContextQuestion) => Promise<IContext>>(
+      () => Promise.resolve(answer([item('cell', 'a')]))
     );
     const { context } = chatContext(choose);
     context.refresh();
@@ -530,6 +530,20 @@ describe('what is not fetched', () => {
     [null, false]
   ])('an image at %s carries its data: %s', (url, expected) => {
     expect(isData(url)).toBe(expected);
+  });
+
+  it.each([
+    ['/api/ai/avatars/aidp.svg', true],
+    ['http://lab.test/user/ana/me.png', true],
+    ['data:image/png;base64,AAAA', true],
+    ['https://evil.example/me.png', false],
+    ['//evil.example/me.png', false],
+    ['https://[', false]
+  ])('a picture of the sender at %s is shown: %s', (avatar_url, expected) => {
+    const sender = { username: 'ana', avatar_url };
+    const message = { id: '1', body: '', time: 0, sender };
+    const shown = withoutRemotePicture(message, 'http://lab.test');
+    expect(shown.sender.avatar_url).toBe(expected ? avatar_url : undefined);
   });
 
   it('names the host that is not asked', () => {

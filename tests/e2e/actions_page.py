@@ -18,7 +18,7 @@ def frame(page: Page, phase: str = "") -> Locator:
 
 def press(page: Page, name: str) -> None:
     """Press a button of the action."""
-    frame(page).get_by_role("button", name=name, exact=True).click()
+    frame(page).get_by_role("button", name=name, exact=True).click(timeout=10_000)
 
 
 def reviewed(page: Page) -> Locator:

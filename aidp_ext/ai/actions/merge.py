@@ -34,7 +34,7 @@ _LONGEST_REMARK = 300
 #: Of a source of fewer lines it is plain to see what a change takes away.
 _FEW_LINES = 3
 _MUCH_ALIKE, _CLEARLY_LESS = 0.7, 0.15  # ratios of difflib
-_MOST_COMPARED = 500  # lines
+_MOST_COMPARED = 20_000  # characters
 _MOST_REPEATED = 50  # lines of what is there that an answer may begin with
 
 
@@ -93,20 +93,24 @@ def merged(target: Target, block: Block, *, is_small: bool = False, keeps_names:
         code = block.text.strip("\n")
         refuse_placeholders(code, target.chosen)
         code = _without_rest(code, target) if target.is_part else code
-        put = by_names(target.chosen, code) if target.is_python else None
-        if put == target.chosen and not is_small:
-            put = None  # what comes back is as it was: the others are meant to go
-        if put is None and is_small:
-            put = by_line(target.chosen, code)
-        if put is None:
-            if is_small:
-                _refuse_fragment(code, target, keeps_names)
-            put = fitted(_with_magics(code, target, keeps_lines=is_small), target)
-        part = put
+        part = _part(code, target, is_small=is_small, keeps_names=keeps_names)
     made = target.before + part + target.after
     if made == target.source:
         raise NoProposal("The model's answer changes nothing.", next_step="Say what should be different, or ask again.")
     return made
+
+
+def _part(code: str, target: Target, *, is_small: bool, keeps_names: bool) -> str:
+    """Return what takes the place of the target's part: the code as a whole, or the part with the code in it."""
+    made = by_names(target.chosen, code) if target.is_python else None
+    if made is not None and (made != target.chosen or is_small):
+        return made  # else what comes back is as it was, and the others are meant to go
+    if is_small:
+        made = by_line(target.chosen, code)
+        if made is not None:
+            return made
+        _refuse_fragment(code, target, keeps_names)
+    return fitted(_with_magics(code, target, keeps_lines=is_small), target)
 
 
 def broken(source: str, language: str) -> str:
@@ -126,9 +130,10 @@ def by_line(source: str, code: str) -> str | None:
     None where the code is more than a line, or no line, or more than one, is much like it.
     """
     lines, new = source.split("\n"), code.strip()
-    if "\n" in new or not new or sum(bool(line.strip()) for line in lines) < _FEW_LINES or len(lines) > _MOST_COMPARED:
+    is_one_line = bool(new) and "\n" not in new
+    if not is_one_line or len(source) > _MOST_COMPARED or sum(bool(line.strip()) for line in lines) < _FEW_LINES:
         return None
-    nearness = [SequenceMatcher(None, line.strip(), new, autojunk=False).ratio() for line in lines]
+    nearness = [SequenceMatcher(None, line.strip()[:500], new[:500], autojunk=False).ratio() for line in lines]
     best, second = sorted(range(len(lines)), key=nearness.__getitem__)[:-3:-1]
     if nearness[best] < _MUCH_ALIKE or nearness[second] > nearness[best] - _CLEARLY_LESS:
         return None

@@ -77,8 +77,8 @@ class AidpPersona(BasePersona):
     # --- what can be chosen
 
     async def prepare(self) -> None:
-        """Tell which models there are, once the persona is chosen."""
-        await self._look_for_models()
+        """Tell which models there are, once the persona is chosen; no message waits for that."""
+        self._keep_running(self._look_for_models())
 
     async def update_model(self, model_id: str) -> None:
         """Keep the choice with the chat."""

@@ -16,7 +16,7 @@ from aidp_ext.ai.rules import OUTPUTS
 
 _MOST_MARKDOWN = 1500
 _MOST_HEADINGS = 600
-_MOST_CONSIDERED = 400  # pieces for which there is no room, before it ends
+_MOST_CONSIDERED = 100  # pieces for which there is no room, before it ends
 _LEAST_ROOM = 40
 _LEAST_CLIPPED = 200
 _LEAST_IMPORTS = 800

@@ -12,7 +12,7 @@ from aidp_ext.ai.context.index import Hit, WorkspaceIndex
 from aidp_ext.ai.context.memory import Memory
 from aidp_ext.ai.context.parts import Part, parts, pieces
 from aidp_ext.ai.context.relevance import Cell, Focus
-from aidp_ext.ai.context.wire import ContextQuestion
+from aidp_ext.ai.context.wire import ContextQuestion, OpenFileSaid
 from aidp_ext.ai.models import Task
 
 _MOST_SNIPPETS = 8
@@ -46,6 +46,10 @@ class Elsewhere:
         self._index = index
         self._open = Memory(_parts_of_open)
 
+    def knows(self, file: OpenFileSaid) -> bool:
+        """Return whether an open file's parts are known."""
+        return self._open.knows(_key(file.path, file.text))
+
     def snippets(
         self, question: ContextQuestion, query: str, cells: Sequence[Cell], focus: Focus, except_for: AbstractSet[str]
     ) -> list[Snippet]:
@@ -60,7 +64,7 @@ class Elsewhere:
         except_for = except_for - {own}
         open_files = {file.path: file.text for file in question.open[:_MOST_OPEN] if file.path not in except_for}
         found: dict[tuple[str, int], Snippet] = {}
-        opened = {path: self._open(f"{path}\0{text[:_MOST_OPEN_TEXT]}") for path, text in open_files.items()}
+        opened = {path: self._open(_key(path, text)) for path, text in open_files.items()}
         hits = [Hit(path, part, 1.0) for path, known in opened.items() for part in known if part.is_definition]
         taken = set(except_for) | set(open_files)
         for name in wanted.names:
@@ -125,6 +129,10 @@ class _Wanted:
             if name in self._imported and (folder == known or folder.endswith(f".{known}")):
                 return True
         return False
+
+
+def _key(path: str, text: str) -> str:
+    return f"{path}\0{text[:_MOST_OPEN_TEXT]}"
 
 
 def _parts_of_open(key: str) -> tuple[Part, ...]:

@@ -56,6 +56,10 @@ class Knowledge:
         memory = self._prose if said.type != "code" else self._python if is_python else self._other
         return Cell(number, said, *memory(said.source))
 
+    def knows(self, text: str) -> bool:
+        """Return whether nothing is left to learn of a text."""
+        return any(memory.knows(text) for memory in (self._python, self._other, self._prose))
+
     def _learned(self, read: Callable[[str], Code]) -> Memory[tuple[Code, Clean]]:
         def learn(text: str) -> tuple[Code, Clean]:
             source = self.clean.ends(text, MOST_SOURCE)

@@ -122,6 +122,8 @@ _TAGS = {
 
 def one_line(text: str, most: int = 300) -> str:
     """Return a text in one line, of at most ``most`` characters."""
+    if len(text) <= most and text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
     return sound(_SPACE.sub(" ", text[:most])).strip()
 
 

@@ -69,12 +69,11 @@ class ContextService:
         cells = question.document.cells if question.document else []
         if len(cells) > _MOST_CELLS:
             return False
-        texts = [cell.source for cell in cells]
-        texts += [file.text for file in question.open]
         left = _AT_ONCE - len(question.query)
-        for text in texts:
+        for cell in cells:
             if left < 0:
                 return False
-            if not self._knowledge.clean.knows(text):
-                left -= min(len(text), 2 * MOST_SOURCE)
-        return left >= 0
+            if not self._knowledge.knows(cell.source):
+                left -= min(len(cell.source), 2 * MOST_SOURCE)
+        unknown = sum(len(file.text) for file in question.open if not self._elsewhere.knows(file))
+        return left >= unknown

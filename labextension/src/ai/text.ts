@@ -42,7 +42,8 @@ export function trimOverlap(text: string, suffix: string): string {
   const rest = suffix.split('\n', 1)[0]!.trimEnd();
   for (let n = Math.min(rest.length, shown.length); n > 0; n--) {
     const overlap = rest.slice(0, n);
-    if (shown.endsWith(overlap) && !closesOwn(shown, overlap[0]!)) {
+    const upTo = shown.slice(0, shown.length - n + 1);
+    if (shown.endsWith(overlap) && !closesOwn(upTo, overlap[0]!)) {
       return shown.slice(0, -n).trimEnd();
     }
   }

@@ -33,7 +33,7 @@ import { createFooter } from './footer';
 import { Outbox } from './outbox';
 import { isForAidp, personaIn } from './persona';
 import { MentionProvider } from './provider';
-import { fetchless } from './safe';
+import { fetchless, withoutRemotePicture } from './safe';
 import { showChatSearch } from './search';
 import type { IAiChat } from './tokens';
 import { ChatCommandIDs } from './tokens';
@@ -122,6 +122,8 @@ export function connectChat(options: IConnectOptions): IAiChat {
           )
         )
     });
+    const asItWas = model.formatChatMessage.bind(model);
+    model.formatChatMessage = message => withoutRemotePicture(asItWas(message));
     model.input.valueChanged.connect((_, value) => {
       context.draft = value;
     });

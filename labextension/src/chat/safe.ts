@@ -1,3 +1,4 @@
+import type { IMessageContent } from '@jupyter/chat';
 import type { IRenderMime, IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
@@ -39,6 +40,19 @@ export function isPlainStyle(style: string): boolean {
 /** Whether an image carries its own data. */
 export function isData(url: string | null): url is string {
   return /^data:image\/[\w.+-]+[;,]/i.test(url ?? '');
+}
+
+/** A message whose sender's picture is not fetched from elsewhere: a chat is a file, which may come from anyone. */
+export function withoutRemotePicture(
+  message: IMessageContent,
+  origin = location.origin
+): IMessageContent {
+  const { avatar_url, ...sender } = message.sender;
+  return !avatar_url ||
+    isData(avatar_url) ||
+    new URL(avatar_url, origin).origin === origin
+    ? message
+    : { ...message, sender };
 }
 
 /** The host of an address, for people; empty where it has none. */

@@ -105,9 +105,9 @@ export class Indenter {
     if (opened) {
       return { raw: written, shown: last.shown + unit };
     }
-    const known = [...levels].reverse().find(({ raw }) => raw <= written)!;
+    const known = [...levels].reverse().find(({ raw }) => raw <= written);
     // Deeper without reason, or on a level that is known.
-    return { raw: written, shown: known.shown };
+    return { raw: written, shown: known?.shown ?? written };
   }
 
   /** Inside brackets and strings lines stand as they like, beside the level they belong to. */

@@ -13,17 +13,19 @@ export interface IUnlooped {
 
 /**
  * Lines without what only repeats: a block of lines that comes a third time (a single line a fourth time), a piece of
- * a line that comes on and on. While more may come, what looks like a repetition is held back.
+ * a line that comes on and on. Unless all is there, what looks like a repetition is held back; `isWritten` where the
+ * last line may still grow.
  */
 export function withoutLoops(
   lines: readonly string[],
-  done: boolean
+  done: boolean,
+  isWritten: boolean
 ): IUnlooped {
   let cut = lines.length;
   let ended = false;
   for (let period = 1; period <= LINES; period++) {
-    const start = repetition(lines, period, done);
-    const count = lines.length - start;
+    const start = repetition(lines, period, isWritten);
+    const count = lines.length - start - (isWritten ? 1 : 0);
     const isFilled = lines.slice(start).some(line => line.trim() !== '');
     if (!isFilled || start >= cut) {
       continue;
@@ -37,7 +39,7 @@ export function withoutLoops(
   if (cut < lines.length) {
     return { text: lines.slice(0, cut).join('\n'), ended };
   }
-  const last = inLine(lines.at(-1) ?? '', done);
+  const last = inLine(lines.at(-1) ?? '', !isWritten);
   return {
     text: [...lines.slice(0, -1), last.text].join('\n'),
     ended: last.ended
@@ -48,7 +50,7 @@ export function withoutLoops(
 function repetition(
   lines: readonly string[],
   period: number,
-  done: boolean
+  isWritten: boolean
 ): number {
   let start = lines.length;
   while (start - 1 >= period) {
@@ -56,7 +58,7 @@ function repetition(
     const earlier = lines[start - 1 - period]!.trimEnd();
     const isSame =
       line === earlier ||
-      (!done && start === lines.length && earlier.startsWith(line));
+      (isWritten && start === lines.length && earlier.startsWith(line));
     if (!isSame) {
       break;
     }

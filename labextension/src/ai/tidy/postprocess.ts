@@ -185,7 +185,8 @@ export class Tidier {
       open = scan(`${line}\n`, open);
       isProse = this._isProse || open.quote.length === 3;
     }
-    const unlooped = withoutLoops(kept, done || ended);
+    const isWritten = !done && !ended && kept.length === lines.length;
+    const unlooped = withoutLoops(kept, done || ended, isWritten);
     return { text: unlooped.text, ended: ended || unlooped.ended };
   }
 
