@@ -317,6 +317,9 @@ def documented() -> list[Variable]:
     return found
 
 
+NO_VARIABLES = {"TYPE_CHECKING"}  # a name in other people's Python
+
+
 def variables() -> set[str]:
     """The names of variables in the code: whole strings that look like one, but for those of the providers' APIs."""
     return {
@@ -326,7 +329,7 @@ def variables() -> set[str]:
         if "node_modules" not in path.parts and "providers" not in path.parts
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value)
-    }
+    } - NO_VARIABLES
 
 
 def environment() -> str:

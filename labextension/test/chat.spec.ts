@@ -25,7 +25,8 @@ import {
   hostOf,
   isData,
   isPlainStyle,
-  withoutDiagrams
+  withoutDiagrams,
+  withoutRemotePicture
 } from '../src/chat/safe';
 import type { ISentContext } from '../src/chat/wire';
 import { trans } from './fakes';

@@ -174,7 +174,8 @@ describe('a request', () => {
 
   it.each<[string, (lab: FakeLab) => Promise<void>]>([
     ['the cursor leaves', lab => lab.moveTo(0)],
-    ['the editor loses the focus', lab => lab.blur()]
+    ['the editor loses the focus', lab => lab.blur()],
+    ['the cell is deleted', lab => lab.remove()]
   ])('is aborted when %s', async (_, leave) => {
     const { lab, asked } = setup('impor|');
     await lab.type('t');

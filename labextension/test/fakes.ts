@@ -240,6 +240,14 @@ export class FakeLab {
     await settled();
   }
 
+  /** The cell is deleted: its editor loses no focus. */
+  async remove(): Promise<void> {
+    this._editor.isDisposed = true;
+    this.ghost = null;
+    this._disposed.emit(undefined);
+    await settled();
+  }
+
   private _insert(text: string): void {
     const { offset } = this;
     this.text = this.text.slice(0, offset) + text + this.text.slice(offset);
@@ -283,6 +291,7 @@ export class FakeLab {
   private _choices: string[] = [];
   private _blurred = new Set<(event: FocusEvent) => void>();
   private _changed = new Signal<this, unknown>(this);
+  private _disposed = new Signal<this, unknown>(this);
   private _moved = new Signal<this, unknown>(this);
   private _turn = 0;
   private _cursor = () => ({ line: 0, column: this.offset });
@@ -290,8 +299,13 @@ export class FakeLab {
   /** What a provider is handed as the editor. */
   private _editor = {
     uuid: 'editor-1',
+    isDisposed: false,
     model: {
-      sharedModel: { changed: this._changed, getSource: () => this.text },
+      sharedModel: {
+        changed: this._changed,
+        disposed: this._disposed,
+        getSource: () => this.text
+      },
       selections: { changed: this._moved }
     },
     host: {

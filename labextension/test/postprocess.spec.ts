@@ -48,6 +48,28 @@ describe('an answer that streams', () => {
     }
   });
 
+  it('takes nothing back, wherever a text is cut in two and however it ends', () => {
+    for (const one of cases as ICase[]) {
+      const text = `${one.prefix}${one.raw}\n${one.suffix}`.slice(0, 300);
+      for (let at = 0; at < text.length; at += 5) {
+        const end = at + (text.length - at) / 2;
+        const shown = shownFor(
+          {
+            ...one,
+            prefix: text.slice(0, at),
+            raw: text.slice(at, end),
+            suffix: text.slice(end)
+          },
+          2
+        );
+        shown.forEach((now, index) => {
+          const before = shown[index - 1] ?? '';
+          expect(now.slice(0, before.length)).toBe(before);
+        });
+      }
+    }
+  });
+
   it('without end is told to stop', () => {
     const tidier = new Tidier({ prefix: 'x = 1\n', suffix: '' });
     expect(tidier.tidy('y = 2\n'.repeat(5), false)).toEqual({

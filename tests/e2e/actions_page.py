@@ -71,3 +71,9 @@ def fix_button(page: Page) -> Locator:
 def focused(page: Page) -> str:
     """Return the words on what has the focus."""
     return str(page.evaluate("() => (document.activeElement.ariaLabel || document.activeElement.textContent).trim()"))
+
+
+def faults(page: Page) -> list[str]:
+    """Return what the console says of errors, but for answers that say no and what Lab's debugger says at a close."""
+    known = ("Failed to load resource", "Could not restore the debugger state")
+    return [error for error in page.errors if not error.startswith(known)]  # type: ignore[attr-defined]

@@ -63,6 +63,8 @@ def questions(scripted: Scripted, words: str) -> list[Asked]:
 
 def choose(chat: Locator, control: str, option: str) -> None:
     """Choose the model or the privacy for the messages to come."""
-    page = chat.page
-    chat.locator(f".jp-jai-personaControls-control-btn[title='{control}']:visible").click()
-    page.get_by_role("menuitem").filter(has_text=option).first.click()
+    more = chat.get_by_role("button", name="More controls")
+    one = chat.locator(f".jp-jai-personaControls-control-btn[title='{control}']:visible")
+    more.or_(one).first.click()  # where there is no room for all of them, they are in one menu
+    chat.page.get_by_role("menuitem").filter(has_text=option).first.click()
+    chat.page.keyboard.press("Escape")

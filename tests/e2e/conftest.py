@@ -92,9 +92,9 @@ def chrome() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def page(chrome: Browser) -> Iterator[Page]:
-    """A fresh window. What the console says of errors is in ``page.errors``."""
+@contextmanager
+def window(chrome: Browser) -> Iterator[Page]:
+    """A fresh window, of somebody without cookies. What the console says of errors is in ``page.errors``."""
     context = chrome.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(60_000)
     page = context.new_page()
@@ -104,6 +104,13 @@ def page(chrome: Browser) -> Iterator[Page]:
     page.errors = errors  # type: ignore[attr-defined]
     yield page
     context.close()
+
+
+@pytest.fixture
+def page(chrome: Browser) -> Iterator[Page]:
+    """The window of a test."""
+    with window(chrome) as page:
+        yield page
 
 
 @pytest.fixture(scope="package")

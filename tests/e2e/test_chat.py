@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.e2e.axe import violations
 from tests.e2e.chat_page import (
@@ -312,6 +312,28 @@ def test_it_works_in_the_main_area_too(scripted_lab: Server, scripted: Scripted,
     wait_for_cost(chat, 1)
     assert "def mean_age" in told(scripted, "mean_age from the middle")
     shoot(page, "chat-main")
+
+
+def test_with_live_editing_questions_to_new_chats_arrive_once_and_two_people_see_the_same(
+    collab_lab: Server, scripted: Scripted, page: Page, chrome: Browser
+) -> None:
+    open_notebook(page, collab_lab, "titanic.ipynb", CELLS)
+    for number in range(3):
+        command(page, "aidp:ask", {"body": f"mean_age live {number}", "name": f"live {number}"})
+        expect(page.locator(".jp-chat-sidepanel-widget-title")).to_have_text(re.compile(rf"(^|/)live {number}$"))
+        wait_for_cost(page.locator(PANEL), 1)
+        assert "def mean_age" in told(scripted, f"mean_age live {number}")
+    other = chrome.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    other.goto(f"{collab_lab.url}lab?reset&token={collab_lab.token}")
+    wait_for_lab(other)
+    command(other, "jupyterlab-chat:createAndOpen", {"name": "live 2", "inSidePanel": True})
+    wait_for_cost(other.locator(PANEL), 1)
+    say(other.locator(PANEL), "from the other one")
+    for one in (page, other):
+        wait_for_cost(one.locator(PANEL), 2)
+        expect(one.locator(f"{PANEL} .jp-chat-message")).to_have_count(4)
+    assert len(questions(scripted, "from the other one")) == 1
+    other.context.close()
 
 
 def test_a_file_in_the_editor_is_what_a_chat_is_about(scripted_lab: Server, scripted: Scripted, page: Page) -> None:

@@ -15,6 +15,7 @@ from aidp_ext.ai.actions.python import Broken
 from aidp_ext.core.errors import NoProposal
 
 #: What tests use so often that a model forgets to import it.
+_HARMLESS = frozenset({"__name__", "TYPE_CHECKING"})  # what a condition may ask of a module that only defines
 _USUAL = {"pytest": "import pytest", "pd": "import pandas as pd", "np": "import numpy as np"}
 
 
@@ -145,7 +146,7 @@ def _module(job: Job, files: Files, path: str) -> tuple[str, str] | None:
 def _is_quiet(node: ast.stmt) -> bool:
     """Return whether a statement of a module does nothing but define."""
     if isinstance(node, ast.If):
-        return "__name__" in python.reads(node.test) or "TYPE_CHECKING" in python.reads(node.test)
+        return not python.reads(node.test).isdisjoint(_HARMLESS)
     is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     kinds = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Try, *python.Definition.__args__)
     return is_text or isinstance(node, kinds)

@@ -58,9 +58,6 @@ export function Tests({ session, services }: IViewProps): React.ReactElement {
         <Button onClick={() => services.openFile(path)}>
           {trans.__('Open file')}
         </Button>
-        <Button onClick={() => session.close()}>
-          {trans.__('Close')} {!isRunning && <Key sign="Esc" />}
-        </Button>
       </div>
       <span className="jp-AidpPanel-hidden" role="status">
         {state === undefined

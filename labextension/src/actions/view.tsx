@@ -99,7 +99,7 @@ export function ActionView(
         {phase !== 'reviewing' && phase !== 'writing' && (
           <IconButton
             icon={closeIcon}
-            label={trans.__('Close')}
+            label={trans.__('Close (Esc)')}
             onClick={() => session.close()}
           />
         )}
@@ -134,16 +134,13 @@ function Body(props: IViewProps): React.ReactElement {
 function Instructing({ session, services }: IViewProps): React.ReactElement {
   const { trans } = services;
   const [words, setWords] = React.useState(session.draft);
+  const ask = () => {
+    if (words.trim()) {
+      void session.ask(words.trim());
+    }
+  };
   return (
-    <form
-      className="jp-AidpAction-instruction"
-      onSubmit={event => {
-        event.preventDefault();
-        if (words.trim()) {
-          void session.ask(words.trim());
-        }
-      }}
-    >
+    <div className="jp-AidpAction-instruction">
       <input
         className="jp-AidpField"
         data-first
@@ -155,11 +152,17 @@ function Instructing({ session, services }: IViewProps): React.ReactElement {
           session.draft = value;
           setWords(value);
         }}
+        onKeyDown={event => {
+          if (event.key === 'Enter' && !event.nativeEvent.isComposing) {
+            event.preventDefault();
+            ask();
+          }
+        }}
       />
-      <Button type="submit" disabled={!words.trim()}>
+      <Button disabled={!words.trim()} onClick={ask}>
         {trans.__('Ask')}
       </Button>
-    </form>
+    </div>
   );
 }
 
@@ -321,9 +324,6 @@ function Answered(props: IViewProps): React.ReactElement {
             {trans.__('Try again')}
           </Button>
         )}
-        <Button onClick={() => session.close()}>
-          {trans.__('Close')} <Key sign="Esc" />
-        </Button>
       </div>
     </>
   );
@@ -340,9 +340,6 @@ function Failed({ session, services }: IViewProps): React.ReactElement {
       <div className="jp-AidpAction-buttons">
         <Button data-first onClick={() => session.retry()}>
           {trans.__('Try again')}
-        </Button>
-        <Button onClick={() => session.close()}>
-          {trans.__('Close')} <Key sign="Esc" />
         </Button>
       </div>
     </>

@@ -44,11 +44,15 @@ export class Stay {
         listener.left();
       }
     };
+    const gone = () => listener.left();
+    // A cell that is deleted loses no focus in some browsers.
+    sharedModel.disposed.connect(gone);
     sharedModel.changed.connect(changed);
     selections.changed.connect(moved);
     editor.host.addEventListener('focusout', blurred);
     this.dispose = () => {
       this._isOver = true;
+      sharedModel.disposed.disconnect(gone);
       sharedModel.changed.disconnect(changed);
       selections.changed.disconnect(moved);
       editor.host.removeEventListener('focusout', blurred);
@@ -61,6 +65,9 @@ export class Stay {
   /** Where the cursor is now. */
   get place(): IPlace {
     const { editor, suggestion } = this;
+    if (editor.isDisposed) {
+      return { ...suggestion.origin, text: '' };
+    }
     const offset = editor.getOffsetAt(editor.getCursorPosition());
     const source = editor.model.sharedModel.getSource();
     return {

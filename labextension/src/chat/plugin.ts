@@ -9,7 +9,6 @@ import { ITranslator } from '@jupyterlab/translation';
 
 import { IContextGatherer } from '../ai/context/tokens';
 import { IAiModel } from '../ai/tokens';
-import { connectChat } from './connect';
 import { optionalService } from './optional';
 import { IAiChat } from './tokens';
 
@@ -57,6 +56,8 @@ const chat: JupyterFrontEndPlugin<IAiChat> = {
           (await import('@jupyter-ai/persona-manager')).IPersonaSessionRegistry
       )
     ]);
+    // Only where there is a chat.
+    const { connectChat } = await import('./connect');
     return connectChat({
       app,
       ai,

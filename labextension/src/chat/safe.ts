@@ -48,11 +48,12 @@ export function withoutRemotePicture(
   origin = location.origin
 ): IMessageContent {
   const { avatar_url, ...sender } = message.sender;
-  return !avatar_url ||
+  const isOwn =
+    !avatar_url ||
     isData(avatar_url) ||
-    new URL(avatar_url, origin).origin === origin
-    ? message
-    : { ...message, sender };
+    (URL.canParse(avatar_url, origin) &&
+      new URL(avatar_url, origin).origin === origin);
+  return isOwn ? message : { ...message, sender };
 }
 
 /** The host of an address, for people; empty where it has none. */

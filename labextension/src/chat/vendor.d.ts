@@ -98,6 +98,8 @@ declare module '@jupyter/chat' {
     readonly messagesUpdated: ISignal<IChatModel, void>;
     readonly writersChanged?: ISignal<IChatModel, readonly IWriter[]>;
     sendMessage(message: INewMessage): Promise<string | null> | string | null;
+    /** Called with each message before it is shown. */
+    formatChatMessage: (message: IMessageContent) => IMessageContent;
   }
 
   export interface IInputToolbarProps {

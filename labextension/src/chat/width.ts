@@ -2,7 +2,7 @@ import type { Widget } from '@lumino/widgets';
 import { SplitPanel } from '@lumino/widgets';
 
 /** What a chat needs, so that its controls stand beside each other. */
-export const USABLE_PX = 340;
+const USABLE_PX = 340;
 
 /** The split between the sides and the main area. */
 function sides(shell: Widget): SplitPanel | null {
@@ -18,8 +18,19 @@ function sides(shell: Widget): SplitPanel | null {
   return null;
 }
 
+/** Give the side that a panel is in at least a usable width, as soon as it has any. */
+export function widenSoon(shell: Widget, panel: Widget, frames = 30): void {
+  requestAnimationFrame(() => {
+    if (panel.node.clientWidth > 0) {
+      widen(shell, panel);
+    } else if (frames > 0) {
+      widenSoon(shell, panel, frames - 1);
+    }
+  });
+}
+
 /** Give a side of Lab that is narrower at least this width, at the cost of the main area. */
-export function widen(shell: Widget, panel: Widget, pixels = USABLE_PX): void {
+function widen(shell: Widget, panel: Widget, pixels = USABLE_PX): void {
   const split = sides(shell);
   if (!split) {
     return;

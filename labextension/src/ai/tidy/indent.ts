@@ -107,7 +107,10 @@ export class Indenter {
     }
     const known = [...levels].reverse().find(({ raw }) => raw <= written);
     // Deeper without reason, or on a level that is known.
-    return { raw: written, shown: known?.shown ?? written };
+    return {
+      raw: written,
+      shown: known?.shown ?? Math.min(written, levels[0]!.shown)
+    };
   }
 
   /** Inside brackets and strings lines stand as they like, beside the level they belong to. */
