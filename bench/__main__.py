@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import bundle, context, deciding, figures, ledger, redaction, router, startup
+from bench import assist, bundle, context, deciding, figures, lab, ledger, redaction, router, startup
 
 BENCHMARKS = {
     "bundle": bundle.run,
@@ -13,6 +13,8 @@ BENCHMARKS = {
     "deciding": deciding.run,
     "ledger": ledger.run,
     "redaction": redaction.run,
+    "assist": assist.run,
+    "lab": lab.run,
     "context": context.run,
 }
 

@@ -9,6 +9,7 @@ from tests.support.processes import REPO
 
 STATIC = REPO / "aidp_ext" / "labextension" / "static"
 LIMIT_KB = 60.0
+ON_DEMAND = "on-demand-"  # chunks that a page loads when something is opened for the first time: their import names them
 
 
 def run() -> Section:
@@ -20,9 +21,11 @@ def run() -> Section:
         return section
     if list(STATIC.glob("*.map")):
         section.notes = ["this is a development build: the production one is smaller"]
-    size = sum(len(gzip.compress(file.read_bytes(), 9)) for file in files) / 1000
+    sizes = {file: len(gzip.compress(file.read_bytes(), 9)) / 1000 for file in files}
+    start = sum(size for file, size in sizes.items() if not file.name.startswith(ON_DEMAND))
     section.figures = [
-        Figure("bundle, all files, gzip", size, "kB", LIMIT_KB),
+        Figure("bundle, what a page loads at its start, gzip", start, "kB", LIMIT_KB),
+        Figure("bundle, all files, gzip", sum(sizes.values()), "kB"),
         Figure("bundle, all files, as they are", sum(file.stat().st_size for file in files) / 1000, "kB"),
     ]
     return section

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from bench.figures import Figure, Section
 from bench.measure import middle
+from tests.e2e.chat_page import PANEL, open_chat, say, wait_for_cost
 from tests.support import browser as chromium
 from tests.support.jupyter import Server
 from tests.support.lab import jupyter_lab, write_notebook
@@ -26,6 +27,7 @@ SUGGESTIONS = 40
 WARM_UP = 5
 ADDED_MS = 20.0
 ALONG = 60
+ANSWERS, CHAT_MS = 15, 100.0
 CELLS = 500
 ROUNDS = 5
 KEYS = 60
@@ -34,6 +36,22 @@ PACES = {"typing fast": 30, "typing with a pause after each key": 160}
 SCROLL_STEPS, SCROLL_PX = 120, 400
 
 GHOST = ".jp-GhostText[data-provided-by='aidp-ext:inline']:not(.jp-GhostText-hiding)"
+# When a word of an answer is on the screen.
+_WORD = """([selector, word]) => {
+    window.aidpWord = 0;
+    const watch = new MutationObserver(() => {
+        if (!document.querySelector(selector)?.textContent.includes(word)) {
+            return;
+        }
+        watch.disconnect();
+        requestAnimationFrame(() => {
+            const channel = new MessageChannel();
+            channel.port1.onmessage = () => { window.aidpWord = performance.timeOrigin + performance.now(); };
+            channel.port2.postMessage(null);
+        });
+    });
+    watch.observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
 _OFFSET = "() => performance.timeOrigin + performance.now()"
 # The moments of the key, of the question and of the answer's first bytes in the browser, and that after the frame in
 # which the suggestion is painted: what is posted in a frame is handled when it is done.
@@ -127,6 +145,7 @@ def run() -> Section:
         with _lab(folder / "quick", model, settings={"debounce": 0}) as lab:
             section.figures += _suggestions(browser, lab, model)
             section.figures += _typing_along(browser, lab, model)
+            section.figures += _chat(browser, lab, model)
         with (
             _lab(folder / "with", model) as ours,
             _lab(folder / "without", model, has_aidp=False) as bare,
@@ -223,6 +242,30 @@ def _typing_along(browser: Browser, lab: Server, model: Scripted) -> list[Figure
     completions = sum("/completions" in url for url in sent)
     assert asked == completions, "the browser and the model server count the same"
     return [Figure(f"questions while {ALONG} characters are typed along a suggestion", completions, "", 0.0)]
+
+
+def _chat(browser: Browser, lab: Server, model: Scripted) -> list[Figure]:
+    model.reset()
+    page = _open(browser, lab, "quick.ipynb")
+    chat = open_chat(page, "figures")
+    waits = []
+    for number in range(ANSWERS + 1):
+        word = f"first{number}th"
+        model.script(f"{word} and some words more", kind="chat", when=f"question {number}$", delay_ms=5)
+        offset = _clock(page)
+        page.evaluate(_WORD, [PANEL, word])
+        say(chat, f"question {number}")
+        page.wait_for_function("() => window.aidpWord")
+        asked = next(one for one in model.chats if f"question {number}" in one.text)
+        assert asked.first_byte_at is not None
+        if number:  # the first one fills the caches
+            waits.append(page.evaluate("() => window.aidpWord") + offset - asked.first_byte_at * 1000)
+        wait_for_cost(chat, number + 1)
+    page.context.close()
+    return [
+        _figure("chat: first token from the model server to painted", waits, "ms", CHAT_MS),
+        Figure("chat: the same, slowest", max(waits), "ms"),
+    ]
 
 
 def _long_notebook(browser: Browser, ours: Server, bare: Server) -> list[Figure]:

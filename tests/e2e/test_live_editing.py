@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.e2e.actions_page import document, faults, fix_button, frame, press, reviewed, text
 from tests.e2e.chat_page import PANEL, STOP, answers, open_chat, questions, say, wait_for_cost
 from tests.e2e.conftest import window
-from tests.e2e.lab_page import code_cell, command, open_file, open_notebook, run, shoot, wait_for_lab
+from tests.e2e.lab_page import code_cell, command, open_file, open_notebook, run, save, shoot
 from tests.support.jupyter import Server
 from tests.support.processes import wait_until
 from tests.support.scripted import Scripted
@@ -110,7 +109,7 @@ def test_a_new_cell_comes_once_for_both_and_goes_with_one_undo(pair: Any, script
     press(page, "Accept")
     for one in (page, other):
         expect(cells(one)).to_have_count(3)
-        expect(one.get_by_text("It adds numbers.")).to_have_count(1)
+        expect(one.locator(".jp-MarkdownCell").filter(has_text="It adds numbers.")).to_have_count(1)
     command(page, "notebook:undo-cell-action")
     for one in (page, other):
         expect(cells(one)).to_have_count(2)
@@ -215,3 +214,29 @@ def test_both_see_an_answer_once_as_it_comes_and_either_can_stop_it(
         expect(answers(chat)).to_contain_text("stopped")
     assert len(questions(scripted, "endless")) == 1
     shoot(other, "live-chat")
+
+
+def test_two_tabs_without_live_editing_do_not_change_each_other(
+    scripted_lab: Server, scripted: Scripted, page: Page
+) -> None:
+    scripted.script(fenced(MENDED), kind="chat")
+    open_notebook(page, scripted_lab, "tabs.ipynb", [BROKEN])
+    second = page.context.new_page()
+    join(second, scripted_lab, "tabs.ipynb")
+    for tab in (page, second):
+        command(tab, "aidp:optimize")
+        reviewed(tab)
+    press(page, "Accept & run")
+    expect(code_cell(page, 0).locator(".jp-OutputArea-output")).to_have_text("6")
+    assert text(second) == BROKEN
+    save(page, scripted_lab.root / "tabs.ipynb")
+    press(second, "Reject")
+    assert text(second) == BROKEN
+    # Whoever takes what is on the disk has the change, once.
+    command(second, "docmanager:reload")
+    second.get_by_role("dialog").get_by_role("button", name="Revert").click()
+    second.wait_for_function(
+        "expected => jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.getSource() === expected",
+        arg=MENDED,
+    )
+    assert len(scripted.chats) == 2

@@ -226,9 +226,12 @@ class Scripted:
             return _error(asked.status, wrong)
         try:
             return await self._answer(request, asked)
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             asked.disconnected_at = time.monotonic()
             raise
+        except ConnectionError:  # noticed while writing
+            asked.disconnected_at = time.monotonic()
+            return web.Response()
         finally:
             asked.ended_at = time.monotonic()
 

@@ -300,8 +300,9 @@ def _output(output: dict[str, Any]) -> OutputSaid | None:
     data = output.get("data")
     if not isinstance(data, dict):
         return None
+    is_table = "<table" in _joined(data.get("text/html")).lower() or "application/vnd.dataresource+json" in data
     if text := _joined(data.get("text/plain")):
-        return OutputSaid(kind="text", text=text)
+        return OutputSaid(kind="table" if is_table else "text", text=text)
     return OutputSaid(kind="other", text=f"({', '.join(map(str, data))[:100]})")
 
 
@@ -343,11 +344,9 @@ def _cell(cell: CellSaid, number: int, selection: Selection | None, shows_values
 def _short(output: OutputSaid, shows_values: bool) -> str:
     """Return an output in short; of data its shape alone, unless the user allows values."""
     if output.kind == "error":
-        return outputs.traceback(output.text, _OUTPUT_CHARACTERS, {}).text
+        return outputs.traceback(output.text, _OUTPUT_CHARACTERS, {}, shows_values=shows_values).text
     text = outputs.plain(output.text)
-    if output.kind == "table" or outputs.is_table(text):
-        return outputs.table(text, _OUTPUT_CHARACTERS, shows_values=shows_values)
-    return outputs.clipped(text, _OUTPUT_CHARACTERS)
+    return outputs.shown(text, _OUTPUT_CHARACTERS, is_data=output.kind == "table", shows_values=shows_values)
 
 
 # ---- what the editor holds

@@ -259,7 +259,7 @@ class Gathering:
         self._secrets += source.secrets
         numbers = {count: found + 1 for count, found in by_count.items()}
         most = min(_MOST_TRACEBACK, max(300, self._question.budget // 4))
-        short = outputs.traceback(source.text, most, numbers)
+        short = outputs.traceback(source.text, most, numbers, shows_values=self._shows_values)
         told = Told(
             kind=Kind.TRACEBACK,
             id=self._document.cells[place].id,
@@ -274,23 +274,27 @@ class Gathering:
         )
         return told, short.counts
 
+    @property
+    def _shows_values(self) -> bool:
+        return self._question.kernel is not None and self._question.kernel.allows_values
+
     def _output(self, place: int, said: OutputSaid, label: str, *, is_mentioned: bool) -> Told | None:
         source = self._knowledge.clean.ends(outputs.plain(said.text), _MOST_OUTPUT)
         self._secrets += source.secrets
-        text = source.text
-        shows_values = self._question.kernel is not None and self._question.kernel.allows_values
         cell = self._document.cells[place]
-        if said.kind == "table" or outputs.is_table(text):
-            text = outputs.table(text, _MOST_OUTPUT, shows_values=shows_values)
-            if not shows_values:
-                self._withhold(Kind.OUTPUT, cell.id, f"rows of the {label}", _VALUES_NEED)
+        is_data = said.kind == "table"
+        text = whole = outputs.shown(source.text, _MOST_OUTPUT, is_data=is_data, shows_values=True)
+        if not self._shows_values:
+            text = outputs.shown(source.text, _MOST_OUTPUT, is_data=is_data, shows_values=False)
+        if text != whole:
+            self._withhold(Kind.OUTPUT, cell.id, f"rows of the {label}", _VALUES_NEED)
         if not text.strip():
             return None
         return Told(
             kind=Kind.OUTPUT,
             id=cell.id,
             label=label,
-            text=outputs.clipped(text, _MOST_OUTPUT),
+            text=text,
             why="you mentioned its cell" if is_mentioned else "the cell that it is about",
             rank=0.5 if is_mentioned else 9,
             place=place,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from aidp_ext.ai.context.values import ROWS, without_values
+
 #: Characters of a text at either end that are looked at; an output may have millions.
 _WINDOW = 30_000
 _TABLE_ROWS = 6
@@ -99,16 +101,23 @@ def is_table(text: str) -> bool:
 
 
 def table(text: str, most: int, *, shows_values: bool) -> str:
-    """Return the first rows of a table, or its header alone."""
+    """Return the first rows of a table, or its size alone: what looks like a header may be a row, or made of values."""
     lines = text.strip("\n").split("\n")
     rows = lines[: _TABLE_ROWS + 1]
     size = next((line.strip() for line in reversed(lines[-3:]) if _SIZE.search(line)), "")
     if not shows_values:
-        header = lines[0] if lines[0].startswith("  ") else ""
-        return clipped(f"{header}\n… rows not shown … {size}".strip("\n"), most)
+        found = _SIZE.search(size)
+        return f"{ROWS} [{found[0]}]" if found else ROWS
     if len(lines) > len(rows):
         rows.append(f"… {len(lines) - len(rows)} lines left out … {size}".rstrip())
     return clipped("\n".join(rows), most)
+
+
+def shown(text: str, most: int, *, is_data: bool, shows_values: bool) -> str:
+    """Return an output in short. Without ``shows_values`` no data is in it, however it was printed."""
+    if is_data or is_table(text):
+        return table(text, most, shows_values=shows_values)
+    return clipped(text if shows_values else without_values(text), most)
 
 
 def _cause(section: str) -> list[str]:
@@ -121,17 +130,21 @@ def _cause(section: str) -> list[str]:
     return [*(line[:500] for line in named[-1:]), words]
 
 
-def traceback(text: str, most: int, cells: Mapping[int, int]) -> Traceback:
+def traceback(text: str, most: int, cells: Mapping[int, int], *, shows_values: bool = False) -> Traceback:
     """Return a traceback in short: the error, and the frames outside of libraries with their lines.
 
-    ``cells`` gives the number in the document for an execution count.
+    ``cells`` gives the number in the document for an execution count. Without ``shows_values`` no data is in it but
+    what the error's first line names: ``KeyError: 'age'``.
     """
-    text = _RULE.sub("", plain(text))
+    text = _RULE.sub("", plain(text)).strip("\n")
     error = _error(text)
+    rest = text[: len(text) - len(error)]
+    if not shows_values:
+        error = _message(error)
     frames, counts, libraries = [], [], 0
     matches = list(_FRAME.finditer(text))[:200]
     for place, match in enumerate(matches):
-        end = matches[place + 1].start() if place + 1 < len(matches) else len(text) - len(error)
+        end = matches[place + 1].start() if place + 1 < len(matches) else len(rest)
         section = text[match.start() : max(match.end(), end)]
         if match["file"] and _LIBRARY.search(match[0]):
             libraries += 1
@@ -142,7 +155,8 @@ def traceback(text: str, most: int, cells: Mapping[int, int]) -> Traceback:
             frames.append(where + _frame(section.split("\n")))
         frames += _cause(section)
     if not matches:
-        return Traceback(clipped(text, most), clipped(error, most))
+        whole = text if shows_values else f"{without_values(rest)}\n{error}".strip("\n")
+        return Traceback(clipped(whole, most), clipped(error, most))
     if libraries:
         frames.append(f"… {libraries} frame{'s' if libraries > 1 else ''} in libraries …")
     error = clipped(error, most // 2)
@@ -150,6 +164,12 @@ def traceback(text: str, most: int, cells: Mapping[int, int]) -> Traceback:
     return Traceback(
         "\n".join(filter(None, (clipped("\n".join(frames), room), error))), error, tuple(dict.fromkeys(counts))
     )
+
+
+def _message(error: str) -> str:
+    """Return an error's message without the data that its further lines show."""
+    first, _, more = error.partition("\n")
+    return f"{first}\n{without_values(more)}" if more.strip() else first
 
 
 def _frame(lines: list[str]) -> str:

@@ -12,10 +12,15 @@ from collections.abc import Iterator
 ROWS = "… rows not shown …"
 _HIDDEN = "…"
 
-#: Characters of a group in round brackets: a longer one is no record.
-_LONGEST_RECORD = 4000
-_CLOSES = {"[": "]", "{": "}", "(": ")"}
+#: Characters of a remark in round brackets: what is longer counts as data.
+_LONGEST_REMARK = 300
+_BRACKET = re.compile(r"[\[\]{}(]")
+_ROUND = re.compile(r"[()]")
+#: Inside of brackets; a text that is not closed goes to the end.
+_PART = re.compile(r"""[\[\]{}]|'(?:[^'\\]|\\.)*+(?:'|\Z)|"(?:[^"\\]|\\.)*+(?:"|\Z)""", re.DOTALL)
+_TELLING = re.compile(r"""['"=\[{]""")
 _SHAPE = re.compile(r"\d{0,15}(?:, ?\d{1,15}){0,7},?")
+_SIZE = re.compile(r"\[[\d, ]{0,100}\]")  # ``torch.Size([10, 5])``
 _WORD = re.compile(r"[A-Za-z_][\w.-]{0,40}")
 
 #: A line of a table: in columns, between rules, as HTML, XML or TeX.
@@ -77,26 +82,31 @@ def _without_groups(text: str) -> str:
     """Return a text with ``…`` in the place of what brackets hold, where that may be data; over lines, too."""
     parts: list[str] = []
     done = place = 0
-    ends = _round_ends(text)
+    round_ends = _round_ends(text)
     while (found := _BRACKET.search(text, place)) is not None:
-        start = found.start()
-        if text[start] == "(":
-            end = ends.get(start)
-            if end is None or end - start > _LONGEST_RECORD or not _is_record(text[start + 1 : end]):
-                place = start + 1
-                continue
-        else:
-            end = _end(text, start)
-            if end is not None and _WORD.fullmatch(text, start + 1, end):  # ``[INFO]``
-                place = end + 1
-                continue
+        start, place = found.span()
+        end: int | None
+        match found[0]:
+            case "(":
+                end = round_ends.get(start)
+                if end is not None and text.endswith("Size", 0, start) and _SIZE.fullmatch(text, place, end):
+                    place = end
+                    continue
+                if not _is_record(text[start + 1 : min(start + _LONGEST_REMARK, len(text) if end is None else end)]):
+                    continue
+            case "[" | "{":
+                end = _end(text, start)
+                if end is not None and _WORD.fullmatch(text, start + 1, end):  # ``[INFO]``
+                    place = end + 1
+                    continue
+            case _:  # closed, and not opened: the text was cut
+                parts.clear()
+                start, end = -1, start
+                done = 0
         parts += text[done : start + 1], _HIDDEN
         done = place = len(text) if end is None else end
+        place += end is not None
     return "".join((*parts, text[done:]))
-
-
-_BRACKET = re.compile(r"[\[{(]")
-_PART = re.compile(r"""[\[\]{}]|'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\"""", re.DOTALL)
 
 
 def _end(text: str, start: int) -> int | None:
@@ -116,7 +126,7 @@ def _round_ends(text: str) -> dict[int, int]:
     """Return where the round brackets are closed, by where they open."""
     found: dict[int, int] = {}
     opened: list[int] = []
-    for match in re.finditer(r"[()]", text):
+    for match in _ROUND.finditer(text):
         if match[0] == "(":
             opened.append(match.start())
         elif opened:
@@ -125,7 +135,8 @@ def _round_ends(text: str) -> dict[int, int]:
 
 
 def _is_record(inside: str) -> bool:
-    """Return whether round brackets hold data: a record, a tuple, an array; no shape, and no remark."""
+    """Return whether round brackets hold data: a record, a tuple, an array; no shape, and no short remark."""
     if _SHAPE.fullmatch(inside):
         return False
-    return bool(re.search(r"""['"=\[{]""", inside) or ("," in inside and re.search(r"\d", inside)))
+    is_long = len(inside) > _LONGEST_REMARK - 2
+    return is_long or bool(_TELLING.search(inside)) or ("," in inside and any(c.isdigit() for c in inside))

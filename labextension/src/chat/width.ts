@@ -2,7 +2,7 @@ import type { Widget } from '@lumino/widgets';
 import { SplitPanel } from '@lumino/widgets';
 
 /** What a chat needs, so that its controls stand beside each other. */
-const USABLE_PX = 340;
+const USABLE_PX = 390;
 
 /** The split between the sides and the main area. */
 function sides(shell: Widget): SplitPanel | null {

@@ -111,7 +111,7 @@ def test_the_values_of_a_dataframe_are_told_only_where_the_user_allows_it(tmp_pa
     (tmp_path / "n.ipynb").write_bytes(notebook(code("a", "df", output)))
     one = Attached("n.ipynb", True)
     assert "7777" not in read(tmp_path, one).sections[0].text
-    assert "age  name" in read(tmp_path, one).sections[0].text
+    assert "age  name" not in read(tmp_path, one).sections[0].text  # a header may be a row
     question = ContextQuestion(kernel=KernelSaid(allows_values=True))
     assert "7777" in read(tmp_path, one, live=question).sections[0].text
 

@@ -155,10 +155,14 @@ def test_other_text_is_not_taken_for_data(text: str) -> None:
     assert not outputs.is_table(text)
 
 
-def test_of_a_table_only_the_header_is_shown_unless_values_are_allowed() -> None:
+def test_of_a_table_only_the_size_is_shown_unless_values_are_allowed() -> None:
     shown = outputs.table(PANDAS, 1000, shows_values=False)
-    assert shown == "   age  sex\n… rows not shown … [2 rows x 2 columns]"
+    assert shown == "… rows not shown … [2 rows x 2 columns]"
     assert "22" in outputs.table(PANDAS, 1000, shows_values=True)
+
+
+def test_a_first_row_is_not_taken_for_the_header_of_a_table_without_one() -> None:
+    assert outputs.table("  Braund 22\nCumings 38", 1000, shows_values=False) == "… rows not shown …"
 
 
 def test_of_a_long_table_the_first_rows_are_shown() -> None:

@@ -2,18 +2,9 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import * as React from 'react';
 
-import { useSignals } from '../../shared/hooks';
-import type { PanelState } from '../../shared/panel';
-import { Panel } from '../../shared/panel';
 import type { IPanelContext } from './context';
 import { PanelProvider, usePanel } from './context';
-import { Overview, Title } from './header';
-import { Preview } from './preview';
-import { PrivacyRules } from './privacy';
-import { Providers } from './providers';
-import { Recent } from './recent';
-import { Sources } from './sources';
-import { Why } from './why';
+import { focusFirst } from './focus';
 
 /** The AI panel: which models answer, from where, at what cost, and what leaves this machine. */
 export class AiPanel extends ReactWidget {
@@ -56,7 +47,9 @@ export class AiPanel extends ReactWidget {
   protected override render(): React.ReactElement {
     return (
       <PanelProvider value={this._context}>
-        <Content />
+        <React.Suspense>
+          <Content />
+        </React.Suspense>
       </PanelProvider>
     );
   }
@@ -67,48 +60,18 @@ export class AiPanel extends ReactWidget {
   }
 }
 
-/** Move the focus from the panel as such to its first choice, as soon as there is one. */
-function focusFirst(panel: HTMLElement): void {
-  if (document.activeElement === panel) {
-    panel.querySelector<HTMLElement>('.jp-AidpAI-overview select')?.focus();
-  }
-}
+const Content = React.lazy(() =>
+  import(/* webpackChunkName: 'on-demand-panel' */ './content').then(
+    ({ Content }) => ({ default: Content }),
+    () => ({ default: Unreachable })
+  )
+);
 
-function Content(): React.ReactElement {
-  const { leave, model, trans } = usePanel();
-  useSignals(model.changed);
-  const [isRead, setRead] = React.useState(false);
-  const { error, modes } = model;
-  const isKnown = modes.length > 0;
-  // Without any answer of the server's each part would say the same.
-  const state: PanelState =
-    error && (!isKnown || error.code === 'not_found')
-      ? { kind: 'error', error, retry: () => void model.check() }
-      : { kind: 'full' };
-  const frame = React.useRef<HTMLDivElement>(null);
-  React.useEffect(() => focusFirst(frame.current!.parentElement!), [isKnown]);
+function Unreachable(): React.ReactElement {
+  const { trans } = usePanel();
   return (
-    <div
-      ref={frame}
-      className="jp-AidpAI-frame"
-      onKeyDown={({ key }) => key === 'Escape' && leave()}
-    >
-      <Title />
-      <div
-        className="jp-AidpAI-content"
-        onPointerEnter={() => setRead(true)}
-        onPointerLeave={() => setRead(false)}
-      >
-        <Panel state={state} trans={trans}>
-          <Overview isRead={isRead} />
-          <Sources />
-          <Providers />
-          <Recent />
-          <Why />
-          <PrivacyRules />
-          <Preview />
-        </Panel>
-      </div>
-    </div>
+    <p role="alert">
+      {trans.__('This panel could not be loaded. Reload the page.')}
+    </p>
   );
 }

@@ -1,0 +1,121 @@
+"""A dataframe's values do not leave in what code prints, however it prints them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aidp_ext.ai.context import outputs
+from aidp_ext.ai.context.values import ROWS, without_values
+from aidp_ext.ai.context.wire import CellSaid, OutputSaid
+from aidp_ext.ai.models import Task
+from tests.ai.context.said import choose, frame, kernel, question
+
+FRAME = "     name  age\n0  Braund   22\n1   Allen   35"
+#: As pandas, NumPy and Python print two rows with the names Braund and Allen.
+PRINTED = {
+    "a frame": FRAME,
+    "a frame below a title": f"Top rows:\n{FRAME}",
+    "a frame above a remark": f"{FRAME}\ndone",
+    "a frame of one column": "Names:\n     name\n0  Braund\n1   Allen",
+    "a frame without its index": "x\n  name  age\nBraund   22\n Allen   35",
+    "a column without its index": "x\n  name\nBraund\n Allen",
+    "two columns without an index": "x\n  name   kin\nBraund Owens\n Allen  Owen",
+    "rows without a header": "x\nBraund 22\n Allen 35",
+    "a frame on its side": "x\n           0      1\nname  Braund  Allen\nage       22     35",
+    "a series": "s\n0    Braund\n1     Allen\nName: name, dtype: str",
+    "a list": "names: ['Braund', 'Allen']",
+    "a list over lines": "names: [\n  'Braund',\n  'Allen'\n]",
+    "a cut list": "names: ['Braund', 'Al\n…\n'Allen', 'Braund'] done",
+    "the end of a cut list": "'Braund', 'Allen'] done",
+    "an array": "x ['Braund' 'Allen']",
+    "an array's form": "x array(['Braund', 'Allen'], dtype=object)",
+    "a nested array": "x\n[['Braund' 22]\n ['Allen' 35]]",
+    "a list with a bracket in it": "['Brau]nd', 'Allen]', 'Braund']",
+    "an index": "x Index(['Braund', 'Allen'], dtype='str', name='name')",
+    "a set": "{'Braund', 'Allen'}",
+    "records": "[{'name': 'Braund'}, {'name': 'Allen'}]",
+    "a record": "Pandas(Index=0, name='Braund')\nPandas(Index=1, name='Allen')",
+    "a cut record": "Pandas(Index=0, name='Braund",
+    "a tuple": "('Braund', 22)",
+    "JSON": '{"name": {"0": "Braund", "1": "Allen"}}',
+    "lines of JSON": '{"name":"Braund"}\n{"name":"Allen"}',
+    "a part of JSON": '  "0": "Braund",\n  "1": "Allen"',
+    "CSV": "x\nname,age\nBraund,22\nAllen,35",
+    "CSV with a semicolon": "name;age\nBraund;22\nAllen;35",
+    "CSV with tabs": "name\tage\nBraund\t22\nAllen\t35",
+    "HTML": "<tr>\n<td>Braund</td>\n<td>Allen</td>",
+    "XML": "<name>Braund</name>\n<name>Allen</name>",
+    "TeX": "Braund & 22 \\\\\nAllen & 35 \\\\",
+    "Markdown": "x\n| name   |\n|:-------|\n| Braund |\n| Allen  |",
+    "a simple grid": "x\nname      age\n------  -----\nBraund     22\nAllen      35",
+    "lines between rules": "+--------+\n| Braund |\n+--------+",
+    "one text": "'Braund'",
+}
+
+
+@pytest.mark.parametrize("text", PRINTED.values(), ids=PRINTED)
+def test_what_shows_data_is_left_out(text: str) -> None:
+    shown = outputs.shown(outputs.plain(text), 1000, is_data=False, shows_values=False)
+    assert "Braund" not in shown
+    assert "Allen" not in shown
+    assert outputs.shown(text, 1000, is_data=False, shows_values=True) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "accuracy: 0.87\nloss 0.3",
+        "Epoch 1/3: loss=0.5, val=0.6\nEpoch 2/3: loss=0.4, val=0.5",
+        "[INFO] started (see the docs, please)",
+        "shape (891, 12)",
+        "(891, 12)",
+        "Saved 1,234,567 rows to out.csv",
+        "KeyError: 'age'",
+        "size mismatch: torch.Size([10, 5]) and torch.Size([5])",
+        "3",
+        "",
+    ],
+)
+def test_other_words_stay(text: str) -> None:
+    assert without_values(text) == text
+
+
+def test_words_around_data_stay() -> None:
+    assert without_values(f"Top rows:\n{FRAME}\ndone") == f"Top rows:\n{ROWS}\ndone"
+    assert without_values("best: {'C': 1.0} of 5") == "best: {…} of 5"
+
+
+@pytest.mark.parametrize(
+    "unit", ["\n", "[", "]", "(", "{", "[a]", "(a", "'", "['", "\\", "a,b\n", "[\\'", "['a", " a\n", "-= "]
+)
+def test_hostile_outputs_take_linear_time(unit: str) -> None:
+    """Quadratic time would be minutes here; the suite's own time limit would end it."""
+    without_values(unit * (300_000 // len(unit)))
+
+
+@given(st.text(alphabet=st.sampled_from("[]{}()'\"\\ ,;|\n\tab1<>&…"), max_size=200))
+def test_any_text_is_taken(text: str) -> None:
+    assert without_values(without_values(text)) is not None
+
+
+@pytest.mark.parametrize("kind", ["text", "table", "image", "other"])
+def test_printed_rows_are_withheld_from_a_model_and_listed(kind: str) -> None:
+    here = CellSaid(id="here", source="print(df)", outputs=[OutputSaid(kind=kind, text=f"Top:\n{FRAME}")])  # type: ignore[arg-type]
+    chosen = choose(question([here], "here", Task.EXPLAIN, kernel=kernel(frame("df"))))
+    assert "Braund" not in repr(chosen)
+    assert "age" in chosen.text  # of the schema, which is allowed
+    assert [(item.kind, item.id) for item in chosen.withheld] == [("output", "here")]
+
+
+def test_the_data_below_an_error_is_not_told() -> None:
+    text = f"AssertionError: Arrays are not equal\n x: array(['Braund'])\n{FRAME}"
+    assert outputs.traceback(text, 4000, {}).text == "AssertionError: Arrays are not equal\n" + "\n".join(
+        (" x: array(…)", ROWS)
+    )
+    assert "Braund" in outputs.traceback(text, 4000, {}, shows_values=True).text
+
+
+def test_a_traceback_that_is_none_is_a_text_as_others() -> None:
+    assert "Braund" not in outputs.traceback(f"{FRAME}\nKeyError: 'x'", 4000, {}).text
