@@ -9,7 +9,7 @@ from tests.support.processes import REPO
 
 STATIC = REPO / "aidp_ext" / "labextension" / "static"
 LIMIT_KB = 60.0
-ON_DEMAND = "on-demand-"  # chunks that a page loads when something is opened for the first time: their import names them
+ON_DEMAND = "on-demand-"  # chunks of what is opened later: their import names them so
 
 
 def run() -> Section:

@@ -154,7 +154,8 @@ def test_all_of_it_works_with_the_keyboard_alone(scripted_lab: Server, scripted:
     page.keyboard.press("Enter")
     frame(page, "asking").wait_for()
     expect(frame(page).get_by_role("button", name="Stop")).to_be_focused()
-    scripted.release()
+    held = frame(page, "reviewing")
+    wait_until(lambda: scripted.release() or held.count(), "the rest has come", 20)
     reviewed(page)
     expect(frame(page).get_by_role("button", name="Accept")).to_be_focused()
     page.keyboard.press("Alt+ArrowDown")
@@ -254,7 +255,11 @@ def test_a_python_file_is_changed_in_its_editor_and_not_on_the_disk(
     reviewed(page)
     shoot(page, "actions-file")
     assert violations(page, FRAME) == []
-    box, editor = frame(page).bounding_box(), page.locator(f"{DOCUMENT} .jp-FileEditor").bounding_box()
+    expect(frame(page).get_by_role("button", name="Accept all")).to_be_in_viewport()
+    box, editor = (
+        page.locator(f"{DOCUMENT} .jp-AidpAction").bounding_box(),
+        page.locator(f"{DOCUMENT} .jp-FileEditor").bounding_box(),
+    )
     assert box and editor and box["y"] >= editor["y"] + editor["height"] - 1  # below the text, not over it
     press(page, "Accept all")
     expect(frame(page)).to_have_count(0)
@@ -278,7 +283,7 @@ def test_tests_are_written_accepted_and_run_with_a_click(scripted_lab: Server, s
     assert len(list(scripted_lab.root.rglob("test_*.py"))) == 1
     press(page, "Run tests")
     verdict = frame(page).locator(".jp-AidpAction-verdict")
-    expect(verdict).to_contain_text("2 passed")
+    expect(verdict).to_contain_text("2 passed", timeout=30_000)
     expect(verdict).to_have_attribute("data-passed", "true")
     shoot(page, "actions-tests")
     assert violations(page, FRAME) == []
@@ -325,7 +330,7 @@ def test_a_poisoned_answer_is_shown_as_text_and_fetches_nothing(
     open_notebook(page, scripted_lab, "poison.ipynb", [MEAN], kernel=False)
     before = document(page)
     command(page, "aidp:explain")
-    expect(frame(page, "answered")).to_contain_text("The end.")
+    expect(frame(page, "answered")).to_contain_text("The end.", timeout=20_000)
     expect(frame(page).get_by_role("heading", name="Hello")).to_be_visible()
     shoot(page, "actions-poison")
     answer = frame(page).locator(".jp-AidpAction-answer")

@@ -65,7 +65,9 @@ def write(page: Page, line: str, key: str, words: str) -> None:
 
 
 @pytest.fixture
-def pair(collab_lab: Server, scripted: Scripted, page: Page, other: Page, request: pytest.FixtureRequest) -> Iterator[Any]:
+def pair(
+    collab_lab: Server, scripted: Scripted, page: Page, other: Page, request: pytest.FixtureRequest
+) -> Iterator[Any]:
     """Two people in a notebook with a cell that will fail."""
     scripted.script(fenced(MENDED), kind="chat")
     name = f"{request.node.name[5:50]}.ipynb"

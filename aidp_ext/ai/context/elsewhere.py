@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aidp_ext.ai.context import code
 from aidp_ext.ai.context.index import Hit, WorkspaceIndex
 from aidp_ext.ai.context.memory import Memory
-from aidp_ext.ai.context.parts import Part, parts, pieces
+from aidp_ext.ai.context.parts import LANGUAGES, Part, ending, parts, pieces
 from aidp_ext.ai.context.relevance import Cell, Focus
 from aidp_ext.ai.context.wire import ContextQuestion, OpenFileSaid
 from aidp_ext.ai.models import Task
@@ -62,7 +62,9 @@ class Elsewhere:
             own = ""
         wanted = _Wanted(cells, focus, own, query)
         except_for = except_for - {own}
-        open_files = {file.path: file.text for file in question.open[:_MOST_OPEN] if file.path not in except_for}
+        # Of data, as CSV or JSON, nothing is told but what the user names
+        readable = [file for file in question.open[:_MOST_OPEN] if ending(file.path) in LANGUAGES]
+        open_files = {file.path: file.text for file in readable if file.path not in except_for}
         found: dict[tuple[str, int], Snippet] = {}
         opened = {path: self._open(_key(path, text)) for path, text in open_files.items()}
         hits = [Hit(path, part, 1.0) for path, known in opened.items() for part in known if part.is_definition]

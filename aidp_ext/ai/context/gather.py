@@ -18,9 +18,10 @@ from aidp_ext.ai.context.elsewhere import Elsewhere
 from aidp_ext.ai.context.files import OUTSIDE
 from aidp_ext.ai.context.memory import Memory
 from aidp_ext.ai.context.models import Item, Kind
-from aidp_ext.ai.context.parts import language, notebook_text
+from aidp_ext.ai.context.parts import ending, language, notebook_text
 from aidp_ext.ai.context.relevance import Cell, Focus
 from aidp_ext.ai.context.render import one_line
+from aidp_ext.ai.context.values import without_values
 from aidp_ext.ai.context.wire import CellSaid, ContextQuestion, DocumentSaid, OutputSaid, VariableSaid
 from aidp_ext.ai.models import Privacy, Task
 from aidp_ext.ai.rules import OUTPUTS, Rules, Verdict
@@ -38,6 +39,8 @@ _MOST_VALUE = 400
 _PYTHON = frozenset(("python", "python3", "ipython", ""))
 #: Tasks for which the outputs of the active cell are told, beside its traceback.
 _WITH_OUTPUTS = frozenset((Task.CHAT, Task.EXPLAIN, Task.FIX, Task.AGENT))
+#: Endings of files that hold words as well as tables.
+_MAY_BE_DATA = frozenset(("txt", "sql"))
 
 _VALUES_NEED = "rows are told only where you allow values, in the settings"
 
@@ -375,7 +378,10 @@ class Gathering:
             if hit.path != self._document.path and (why_not := self._gate.why_not(hit.path)):
                 self._withhold(Kind.FILE, hit.path, label, why_not)
                 continue
-            source = self._knowledge.clean(hit.part.text)
+            text = hit.part.text
+            if not hit.part.is_definition and ending(hit.path) in _MAY_BE_DATA and not self._shows_values:
+                text = without_values(text)
+            source = self._knowledge.clean(text)
             self._secrets += source.secrets
             yield Told(
                 kind=Kind.FILE,

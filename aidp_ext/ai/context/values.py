@@ -31,7 +31,6 @@ _COLUMNS = re.compile(
 _QUOTED = re.compile(r"""^[ \t]*(?:\w{0,2}(['"]).*\1|["'][^"']*["']:.*)[ \t]*,?$""")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SEPARATOR = re.compile(r"[,;|](?=\S)")
-_INDENTED = re.compile(r"^ +\S")
 
 
 def without_values(text: str) -> str:
@@ -58,7 +57,7 @@ def _aligned(lines: list[str]) -> list[bool]:
     start = 0
     for end in range(1, len(lines) + 1):
         if end == len(lines) or len(lines[end]) != len(lines[start]):
-            is_filled = end - start > 1 and any(_INDENTED.match(line) for line in lines[start:end])
+            is_filled = len({len(line) - len(line.lstrip(" ")) for line in lines[start:end]}) > 1
             found[start:end] = [is_filled] * (end - start)
             start = end
     return found

@@ -92,6 +92,12 @@ class Drawing {
 
 /** Links lead to the web in a tab of their own, or nowhere: none to this server, which would act on a click. */
 function harden(host: HTMLElement): void {
+  // A button could be tied to one of Lab's commands.
+  for (const control of host.querySelectorAll(
+    'button, input, select, textarea, [data-commandlinker-command]'
+  )) {
+    control.replaceWith(control.textContent ?? '');
+  }
   for (const link of host.querySelectorAll('a')) {
     const isForeign =
       /^(https?|mailto):/i.test(link.getAttribute('href') ?? '') &&

@@ -13,6 +13,9 @@ import type { ISelection } from './wire';
 /** What the gatherer calls the only text of a file. */
 export const FILE = 'file';
 
+/** Above and below a frame, in pixels: style/actions.css. */
+const MARGINS = 12;
+
 /** A file that is open in an editor. */
 export class FileSite implements ISite {
   constructor(
@@ -88,14 +91,24 @@ export class FileSite implements ISite {
     BoxPanel.setStretch(frame, 0);
     this.widget.disposed.connect(() => frame.dispose());
     // The tab's layout gives it the height that it is told, not the one of what is in it.
-    const inner = frame.node.firstElementChild ?? frame.node;
     const observer = new ResizeObserver(() => {
-      const wanted = (inner as HTMLElement).offsetHeight;
+      const inner = frame.node.firstElementChild as HTMLElement | null;
       const room = this.widget.node.clientHeight / 2;
-      BoxPanel.setSizeBasis(frame, Math.min(wanted, room));
+      // With its margins.
+      BoxPanel.setSizeBasis(
+        frame,
+        Math.min((inner?.offsetHeight ?? 0) + MARGINS, room)
+      );
     });
-    observer.observe(inner);
     observer.observe(this.widget.node);
+    // Its content comes a moment later.
+    const drawn = new MutationObserver(() => {
+      for (const child of frame.node.children) {
+        observer.observe(child);
+      }
+    });
+    drawn.observe(frame.node, { childList: true });
+    frame.disposed.connect(() => drawn.disconnect());
     frame.disposed.connect(() => observer.disconnect());
   }
 
