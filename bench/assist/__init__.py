@@ -7,7 +7,7 @@ import contextlib
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from bench.assist.metrics import edit_similarity, interval, sign_test
 from bench.figures import Figure, Section
 from tests.support.jupyter import Server, jupyter_server
 
-EACH = 4  # places in a notebook
+EACH = 8  # places in a notebook
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def run(url: str = "", model: str = "auto:local", each: int = EACH) -> Section:
         *(figure for way in Way for figure in _quality(way, results[way])),
         *_compared(results[Way.CONTEXT], results[Way.ALONE], Way.ALONE),
         *_compared(results[Way.CONTEXT], results[Way.BEFORE], Way.BEFORE),
+        *_of_foreign_names(results),
         *(figure for way in Way for figure in _latency(way, results[way])),
         *postprocessing.figures(),
     ]
@@ -124,6 +125,18 @@ def _compared(ours: Sequence[Result], others: Sequence[Result], way: Way) -> lis
         Figure(f"{name}: exact matches lost", worse, "lines"),
         Figure(f"{name}: chance of that by luck (sign test)", sign_test(better, worse), ""),
     ]
+
+
+def _of_foreign_names(results: Mapping[Way, Sequence[Result]]) -> list[Figure]:
+    """Return the gain at the lines with a name that the cell itself does not have: only context can tell it."""
+    pairs = zip(results[Way.CONTEXT], results[Way.ALONE], strict=True)
+    differences: dict[str, list[float]] = defaultdict(list)
+    for one, alone in pairs:
+        if alone.known is not None and alone.known < 1:
+            differences[one.place.notebook].append((one.similarity - alone.similarity) * 100)
+    flat = [value for values in differences.values() for value in values]
+    name = f"the same at the {len(flat)} lines with a name that is not in the cell"
+    return [Figure(f"{name}: edit similarity gained", statistics.mean(flat), "points", spread=interval(differences))]
 
 
 def _latency(way: Way, results: Sequence[Result]) -> list[Figure]:

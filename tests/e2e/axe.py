@@ -11,15 +11,22 @@ from tests.support.processes import REPO
 AXE = REPO / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 CONTROL = {"image-alt", "button-name", "color-contrast"}
 
-# Lab's body is 0 px high and cuts off what is beyond it: to axe, no text on the page would have a colour.
+# Lab's body is 0 px high and cuts off what is beyond it, and so is what holds its popups: to axe, no text there would
+# have a colour.
 _RUN = """async selector => {
-    document.body.style.overflow = 'visible';
+    const cut = [];
+    for (let one = document.querySelector(selector).parentElement; one; one = one.parentElement) {
+        if (one.clientHeight === 0 && getComputedStyle(one).overflow === 'hidden') {
+            cut.push(one);
+        }
+    }
+    cut.forEach(({ style }) => { style.overflow = 'visible'; });
     try {
         const { violations } = await axe.run({ include: [selector] }, { resultTypes: ['violations'] });
         return violations.flatMap(({ id, impact, help, nodes }) => nodes.map(({ target, html, failureSummary }) =>
             ({ id, impact, help, target: target.join(' '), html: html.slice(0, 300), why: failureSummary })));
     } finally {
-        document.body.style.overflow = '';
+        cut.forEach(({ style }) => { style.overflow = ''; });
     }
 }"""
 _PLANT = """selector => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 BROKEN = "total = 0\nfor x in [1, 2, 3]:\n    totl += x\nprint(total)"
 MENDED = BROKEN.replace("totl", "total")
+Pair = tuple[Page, Page, Path]
 
 
 def fenced(code: str, why: str = "It was misspelt.") -> str:
@@ -67,7 +68,7 @@ def write(page: Page, line: str, key: str, words: str) -> None:
 @pytest.fixture
 def pair(
     collab_lab: Server, scripted: Scripted, page: Page, other: Page, request: pytest.FixtureRequest
-) -> Iterator[Any]:
+) -> Iterator[Pair]:
     """Two people in a notebook with a cell that will fail."""
     scripted.script(fenced(MENDED), kind="chat")
     name = f"{request.node.name[5:50]}.ipynb"
@@ -78,7 +79,7 @@ def pair(
     assert faults(page) + faults(other) == []
 
 
-def test_an_accepted_change_is_there_once_for_both_and_one_undo_takes_it_back(pair: Any) -> None:
+def test_an_accepted_change_is_there_once_for_both_and_one_undo_takes_it_back(pair: Pair) -> None:
     page, other, file = pair
     run(page, 0)
     for one in (page, other):
@@ -102,7 +103,7 @@ def test_an_accepted_change_is_there_once_for_both_and_one_undo_takes_it_back(pa
     both_have((page, other), BROKEN)
 
 
-def test_a_new_cell_comes_once_for_both_and_goes_with_one_undo(pair: Any, scripted: Scripted) -> None:
+def test_a_new_cell_comes_once_for_both_and_goes_with_one_undo(pair: Pair, scripted: Scripted) -> None:
     page, other, _ = pair
     scripted.script("# Sums\n\nIt adds numbers.", kind="chat")
     command(page, "aidp:summarise-notebook")
@@ -117,7 +118,7 @@ def test_a_new_cell_comes_once_for_both_and_goes_with_one_undo(pair: Any, script
         expect(cells(one)).to_have_count(2)
 
 
-def test_what_another_types_elsewhere_in_the_cell_stays_and_the_proposal_follows(pair: Any) -> None:
+def test_what_another_types_elsewhere_in_the_cell_stays_and_the_proposal_follows(pair: Pair) -> None:
     page, other, _ = pair
     command(page, "aidp:optimize")
     reviewed(page)
@@ -133,7 +134,7 @@ def test_what_another_types_elsewhere_in_the_cell_stays_and_the_proposal_follows
     both_have((page, other), f"# theirs\n{BROKEN}")
 
 
-def test_what_another_types_at_the_same_place_wins_and_it_can_be_asked_again(pair: Any) -> None:
+def test_what_another_types_at_the_same_place_wins_and_it_can_be_asked_again(pair: Pair) -> None:
     page, other, _ = pair
     command(page, "aidp:optimize")
     reviewed(page)
@@ -148,7 +149,7 @@ def test_what_another_types_at_the_same_place_wins_and_it_can_be_asked_again(pai
     both_have((page, other), MENDED)
 
 
-def test_a_cell_that_another_deletes_takes_its_answer_along(pair: Any, scripted: Scripted) -> None:
+def test_a_cell_that_another_deletes_takes_its_answer_along(pair: Pair, scripted: Scripted) -> None:
     page, other, _ = pair
     scripted.script(fenced("x = 1 # again\n"), kind="chat", forever=True, delay_ms=20)
     command(page, "aidp:optimize")
@@ -161,7 +162,7 @@ def test_a_cell_that_another_deletes_takes_its_answer_along(pair: Any, scripted:
     both_have((page, other), "print('after')")
 
 
-def test_two_who_ask_for_the_same_get_it_once(pair: Any, scripted: Scripted) -> None:
+def test_two_who_ask_for_the_same_get_it_once(pair: Pair, scripted: Scripted) -> None:
     page, other, _ = pair
     for one in (page, other):
         command(one, "aidp:optimize")
@@ -235,8 +236,8 @@ def test_two_tabs_without_live_editing_do_not_change_each_other(
     press(second, "Reject")
     assert text(second) == BROKEN
     # Whoever takes what is on the disk has the change, once.
-    command(second, "docmanager:reload")
-    second.get_by_role("dialog").get_by_role("button", name="Revert").click()
+    second.evaluate("() => void jupyterapp.commands.execute('docmanager:reload')")
+    second.locator(".jp-Dialog .jp-mod-accept").click()
     second.wait_for_function(
         "expected => jupyterapp.shell.currentWidget.content.widgets[0].model.sharedModel.getSource() === expected",
         arg=MENDED,

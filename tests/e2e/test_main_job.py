@@ -30,14 +30,14 @@ def write_with_ghost_text(page: Page, notebook: Path, shot: str) -> None:
     page.keyboard.type(TYPED, delay=10)
     ghost(page).wait_for()
     # A real model writes at most 64 tokens; the suggestion is whole when it no longer grows.
-    page.wait_for_function("n => document.querySelector('.jp-GhostText')?.textContent.length > n", arg=20)
+    page.wait_for_function("n => document.querySelector('.jp-GhostText')?.textContent.length > n", arg=8)
     shoot(page, f"{shot}-ghost")
     assert source(page, 3).startswith(TYPED)
     page.keyboard.press("Alt+End")
     expect(ghost(page)).to_have_count(0)
     accepted = source(page, 3)
     assert accepted.startswith(TYPED)
-    assert len(accepted) > len(TYPED) + 20
+    assert len(accepted) > len(TYPED) + 8
 
     expect(run(page, 3)).to_have_text("344 birds")
     shoot(page, f"{shot}-ran")

@@ -128,7 +128,7 @@ class Splitter:
             return
         if not self._has_begun and line.strip():
             self._has_begun = True
-            self._is_bare = self.code_without_fence and bool(_CODE_LINE.match(line))
+            self._is_bare = self.code_without_fence and bool(_CODE_LINE.match(line[:_LONGEST_FENCE]))
         fence = _FENCE.match(line.rstrip("\n")) if starts_line and not self.is_prose else None
         if fence and not self._fence:
             self._fence, self._is_bare = fence["mark"], False
@@ -282,10 +282,11 @@ def _bare(text: str) -> Read | None:
     if _looks_like_diff(lines):
         first = next(number for number, line in enumerate(lines) if line.startswith(("--- ", "@@")))
         return Read("\n".join(lines[:first]).strip(), (Block("\n".join(lines[first:]), language="diff"),))
-    starts = [number for number, line in enumerate(lines) if _CODE_LINE.match(line) or line.startswith("#")]
-    if not starts or not any(_CODE_LINE.match(line) for line in lines):
+    # Of a line only its beginning: the expression takes time by the square of it
+    is_code = [bool(_CODE_LINE.match(line[:_LONGEST_FENCE])) for line in lines]
+    if not any(is_code):
         return None
-    first = starts[0]
+    first = next(number for number, line in enumerate(lines) if is_code[number] or line.startswith("#"))
     for end in _ends(lines, first):
         code = "\n".join(lines[first:end]).strip("\n")
         if code.strip() and not isinstance(parse(code), Broken):

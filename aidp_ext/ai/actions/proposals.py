@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
@@ -14,6 +13,7 @@ from aidp_ext.ai.actions.parse import Block, Read
 from aidp_ext.ai.actions.patch import AGAIN
 from aidp_ext.ai.actions.prompts import subjects
 from aidp_ext.ai.actions.wire import Action, Change, Proposal, Runnable
+from aidp_ext.ai.chat.display import shown
 from aidp_ext.ai.context.wire import CellSaid
 from aidp_ext.core.errors import NoProposal
 
@@ -22,8 +22,6 @@ _MOST_WHY = 1500  # characters
 #: What stands for a secret in the context, which is not ours to put back.
 _SECRET = "[SECRET]"  # noqa: S105 - a mark
 _SMALL = frozenset({Action.FIX, Action.DOCS})
-_IMAGE = re.compile(r"!(?=\[)")
-_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def proposed(job: Job, answer: str, files: Files) -> Proposal:
@@ -80,6 +78,12 @@ def _replacement(job: Job, cell: CellSaid, target: Target, block: Block, why: st
     if source.count(_SECRET) > target.source.count(_SECRET):
         raise NoProposal("The model's answer would overwrite a secret that it was not shown.", next_step=AGAIN)
     warning = merge.broken(source, job.language)
+    if cell.type == "markdown" and shown(source) != source:
+        # Once accepted it is rendered. What the user wrote stays as it is, though.
+        if shown(target.source) == target.source:
+            source = shown(source)
+        else:
+            warning = "Look closely: it has images or HTML, which the cell loads once it is shown."
     return Change(
         kind="replace",
         cell=cell.id,
@@ -209,7 +213,7 @@ def _converted(job: Job, blocks: Sequence[Block], files: Files) -> Changes:
 
 
 def _summary(job: Job, answer: str) -> Proposal:
-    text = harmless(parse.without_fence(answer))
+    text = shown(parse.without_fence(answer))  # a cell of it is rendered at once, and would fetch what it names
     if not text.strip():
         raise NoProposal("The model's answer is empty.", next_step=AGAIN)
     change = Change(
@@ -220,9 +224,3 @@ def _summary(job: Job, answer: str) -> Proposal:
         source=job.veil.lifted(text),
     )
     return Proposal(title=f"Summary of {job.file_name}", why="", changes=[change])
-
-
-def harmless(markdown: str) -> str:
-    """Return Markdown without images and HTML: a cell of it is rendered at once, and would fetch what they name."""
-    parts = re.split(r"(```[\s\S]*?(?:```|\Z)|`[^`\n]*`)", markdown)
-    return "".join(part if number % 2 else _TAG.sub("&lt;", _IMAGE.sub("", part)) for number, part in enumerate(parts))

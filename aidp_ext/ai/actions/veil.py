@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aidp_ext.ai import detect
+from aidp_ext.ai.context.render import CONTROL
 from aidp_ext.ai.detect import SECRET_KINDS
 
 
@@ -33,13 +34,20 @@ class Veil:
     def parts(self, text: str, start: int, end: int) -> tuple[str, str, str]:
         """Return what is before, inside and behind ``text[start:end]`` without secrets, those on an edge included."""
         bounds = ((0, start), (start, end), (end, len(text)))
-        matches = detect.find(text, SECRET_KINDS)
+        secrets = [(match.start, match.end) for match in detect.find(text, SECRET_KINDS)]
+        # A model's control tokens too: it must neither read them as such, nor lose them from the source
+        tokens = [
+            (found.start(), text.find(">" if found[0] == "<" else "]", found.end()) + 1)
+            for found in CONTROL.finditer(text)
+        ]
+        free = [one for one in tokens if not any(one[0] < end and start < one[1] for start, end in secrets)]
+        matches = sorted([*secrets, *free])
         made = []
         for low, high in bounds:
             part: list[str] = []
             done = low
             for match in matches:
-                first, behind = max(match.start, low), min(match.end, high)
+                first, behind = max(match[0], low), min(match[1], high)
                 if first < behind:
                     part.extend((text[done:first], self._mark(text[first:behind])))
                     done = behind

@@ -324,6 +324,7 @@ def _said(began: Began) -> dict[str, Any]:
         "privacy": None if began.privacy is None else str(began.privacy),
         "task": str(began.task),
         "paths": list(began.paths),
+        "values": began.has_values,
     }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aidp_ext.ai.chat.attachments import Section
 from aidp_ext.ai.chat.turn import Said
+from aidp_ext.ai.context.render import inert
 from aidp_ext.ai.talk import Message
 
 _LONG_ANSWER = 4_000  # characters; of a longer one, two thirds of that from its beginning and a third from its end
@@ -33,7 +35,7 @@ def messages(history: Sequence[Said], sections: Sequence[Section], words: str, *
     # Nobody who writes a document knows the mark, so nothing in it can end its section.
     mark = secrets.token_hex(4)
     told = [
-        f"<material-{mark} source={json.dumps(section.source[:500])}>\n{section.text}\n</material-{mark}>"
+        f"<material-{mark} source={inert(json.dumps(section.source[:500]))}>\n{inert(section.text)}\n</material-{mark}>"
         for section in sections
         if section.text
     ]
@@ -60,7 +62,7 @@ def within(history: Sequence[Said], characters: int) -> list[Said]:
         if characters < 0:
             break
         if text.strip():
-            kept.append(Said(text, said.is_answer, said.paths, said.stays_local))
+            kept.append(replace(said, text=text))
     while kept and kept[-1].is_answer:
         kept.pop()
     return kept[::-1]

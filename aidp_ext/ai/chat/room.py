@@ -115,7 +115,9 @@ def history(chat: Any, message_id: str, persona: str) -> tuple[Said, ...]:
 def _answer(one: dict[str, Any], is_local: bool) -> Said:
     paths = ours(one.get("metadata")).get("paths")
     known = tuple(path for path in paths if isinstance(path, str)) if isinstance(paths, list) else ()
-    return Said(one["body"].partition("\n\n*— ")[0], is_answer=True, paths=known, stays_local=is_local)
+    has_values = ours(one.get("metadata")).get("values") is True
+    text = one["body"].partition("\n\n*— ")[0]
+    return Said(text, is_answer=True, paths=known, has_values=has_values, stays_local=is_local)
 
 
 def unanswered(chat: Any) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import stat
 import time
 import unicodedata
 from collections.abc import Iterator
@@ -97,7 +98,7 @@ def _chats(workspace: Path, ends: float) -> Iterator[tuple[float, str]]:
                     found = place.lstat()
                 except OSError:
                     continue
-                if not place.is_symlink() and found.st_size <= _MOST_BYTES:
+                if stat.S_ISREG(found.st_mode) and found.st_size <= _MOST_BYTES:
                     yield found.st_mtime, place.relative_to(workspace).as_posix()
 
 

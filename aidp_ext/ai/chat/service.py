@@ -18,6 +18,7 @@ from aidp_ext.ai.chat.commands import Command, help_text, is_known, read_command
 from aidp_ext.ai.chat.mentions import mentions_in
 from aidp_ext.ai.chat.search import Found, search
 from aidp_ext.ai.chat.turn import Began, Bill, Ended, Event, Piece, Said, Turn
+from aidp_ext.ai.context.clean import clean
 from aidp_ext.ai.context.service import ContextService
 from aidp_ext.ai.context.wire import ContextQuestion
 from aidp_ext.ai.models import Caller, Capability, Offer, Privacy, RouteRequest, Task
@@ -65,6 +66,7 @@ class _Gathered:
     summary: str
     paths: tuple[str, ...]
     notes: tuple[str, ...]
+    has_values: bool
 
 
 class ChatService:
@@ -135,10 +137,11 @@ class ChatService:
     # --- what is sent
 
     async def _ask(self, turn: Turn, task: Task, command: Command | None, words: str) -> tuple[Talk, _Gathered]:
-        history, left_out = _open_to(turn.privacy, turn.history)
+        kept = self._context.kept(turn.context, turn.user) if turn.context else None
+        history, left_out = _open_to(turn.privacy, kept, turn.history)
         asked = "\n\n".join(part for part in (command.prompt if command is not None else "", words) if part.strip())
         for budget in _BUDGETS:
-            gathered = await self._gather(turn, task, words, budget)
+            gathered = await self._gather(turn, kept, task, words, budget)
             told = prompt.within(history, budget.history)
             paths = dict.fromkeys((*gathered.paths, *(path for said in told for path in said.paths)))
             request = RouteRequest(
@@ -154,9 +157,10 @@ class ChatService:
             return talking, replace(gathered, paths=tuple(paths), notes=(*gathered.notes, *left_out))
         raise AssertionError("there is a last budget")
 
-    async def _gather(self, turn: Turn, task: Task, words: str, budget: _Budget) -> _Gathered:
+    async def _gather(
+        self, turn: Turn, kept: ContextQuestion | None, task: Task, words: str, budget: _Budget
+    ) -> _Gathered:
         mentions = mentions_in(words)
-        kept = self._context.kept(turn.context, turn.user) if turn.context else None
         question = kept or ContextQuestion()  # what is not open is known from the disk
         named = [str(mention) for mention in mentions if mention.kind != "run"]  # runs are read here
         chosen = await self._context.chosen(
@@ -185,7 +189,7 @@ class ChatService:
         paths = dict.fromkeys(path for section in sections for path in section.paths)
         attached = _counted(len(told.sections), "attachment")
         summary = ", ".join(filter(None, (chosen.summary, attached, _counted(len(runs), "run"))))
-        return _Gathered(sections, summary, tuple(paths), (*told.notes, *notes))
+        return _Gathered(sections, summary, tuple(paths), (*told.notes, *notes), _allows_values(kept))
 
     async def _told_runs(self, names: list[str]) -> tuple[list[Section], list[str]]:
         sections: list[Section] = []
@@ -195,7 +199,7 @@ class ChatService:
                 notes.append("Runs cannot be read here: MLFLOW_TRACKING_URI names no tracking server.")
                 break
             try:
-                sections.append(Section(f"run {name}", await self._runs(name)))
+                sections.append(Section(f"run {name}", clean(await self._runs(name)).text))
             except AidpError as error:
                 notes.append(" ".join(filter(None, (error.message, error.next_step))))
         return sections, notes
@@ -213,17 +217,29 @@ def _began(talking: Talk, task: Task, gathered: _Gathered) -> Began:
         task=task,
         context=gathered.summary,
         paths=gathered.paths,
+        has_values=gathered.has_values,
     )
 
 
-def _open_to(privacy: Privacy | None, history: tuple[Said, ...]) -> tuple[list[Said], list[str]]:
-    """Return the messages that may go where this one goes, and a note about the others."""
-    if privacy is Privacy.LOCAL:
-        return list(history), []
-    open_ = [said for said in history if not said.stays_local]
-    if len(open_) == len(history):
-        return open_, []
-    return open_, ["Earlier messages that were for local models only were not sent along."]
+def _open_to(
+    privacy: Privacy | None, question: ContextQuestion | None, history: tuple[Said, ...]
+) -> tuple[list[Said], list[str]]:
+    """Return the messages that may go where this one goes, and notes about the others."""
+    notes: list[str] = []
+    open_ = [said for said in history if privacy is Privacy.LOCAL or not said.stays_local]
+    if len(open_) < len(history):
+        notes.append("Earlier messages that were for local models only were not sent along.")
+    # Beside no document nobody knows whether values are allowed: then it is as before
+    if question is not None and question.document is not None and not _allows_values(question):
+        without = [said for said in open_ if not said.has_values]
+        if len(without) < len(open_):
+            notes.append("Earlier answers about values of your data were not sent along: values are not allowed now.")
+        open_ = without
+    return open_, notes
+
+
+def _allows_values(question: ContextQuestion | None) -> bool:
+    return question is not None and question.kernel is not None and question.kernel.allows_values
 
 
 def _counted(count: int, what: str) -> str:

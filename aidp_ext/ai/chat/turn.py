@@ -15,6 +15,7 @@ class Said:
     text: str
     is_answer: bool = False
     paths: tuple[str, ...] = ()  # the files that an answer was made from; their rules hold for it too
+    has_values: bool = False  # an answer that was made from values of data, which were allowed then
     stays_local: bool = False  # it was asked for models on the user's own machines alone
 
 
@@ -46,6 +47,7 @@ class Began:
     task: Task
     context: str  # "4 cells, 1 file"; empty where nothing was told beside the messages
     paths: tuple[str, ...]
+    has_values: bool = False  # the user allowed values of data
 
 
 @dataclass(frozen=True)

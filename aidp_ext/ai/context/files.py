@@ -32,6 +32,8 @@ def read(root: Path | None, path: str) -> Found:
     target = inside(root, path)
     if target is None:
         return Found(problem=OUTSIDE)
+    if any(part.startswith(".") and part not in (".", "..") for part in path.replace("\\", "/").split("/")):
+        return Found(problem="it is hidden")
     return text(target, MOST_NOTEBOOK_BYTES if ending(path) == "ipynb" else MOST_BYTES)
 
 

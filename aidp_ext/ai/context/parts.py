@@ -28,6 +28,7 @@ _SQL_OBJECT = re.compile(
     r"(?:if[ \t]+not[ \t]+exists[ \t]+)?([\w.]+)",
     re.MULTILINE | re.IGNORECASE,
 )
+_SQL_ROWS = re.compile(r"^[ \t]*(?:insert|copy|replace)[ \t]+[\s\S]*", re.MULTILINE | re.IGNORECASE)
 _TOML_TABLE = re.compile(r"^\[{1,2}([^\[\]\n]{1,200})\]{1,2}", re.MULTILINE)
 _STARTS = {
     "md": _CHAPTER,
@@ -171,6 +172,8 @@ def _between(text: str, starts: re.Pattern[str], *, is_code: bool) -> Iterator[P
     for number, (start, name) in enumerate(places):
         end = places[number + 1][0] if number + 1 < len(places) else len(text)
         body = text[start:end].rstrip()
+        if starts is _SQL_OBJECT:  # a dump has the rows behind each table
+            body = _SQL_ROWS.sub("", body).rstrip()
         yield Part(name[:200], text.count("\n", 0, start) + 1, _cut(body), _words(body[:4000]), is_code)
 
 

@@ -14,6 +14,11 @@ from aidp_ext.ai.context.outputs import LEFT_OUT
 
 #: A tag of ours, in any case, also one that is only begun: it must not end or begin a section from the inside.
 _OURS = re.compile(r"<(?=[\s/]{0,40}(?:document|cell|output|variables|file)\b)", re.IGNORECASE)
+#: What servers of models take for the end of a message, or the beginning of another one's, wherever it stands.
+CONTROL = re.compile(
+    r"[<\[](?=[|\uff5c][^\s<>]{1,40}[|\uff5c]>|/?s>|(?:start|end)_of_turn>|/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS"
+    r"|AVAILABLE_TOOLS)\])"
+)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f\u2028\u2029]+")
 _SLASHES = frozenset(
@@ -97,7 +102,7 @@ class Sections:
 
     def piece(self, piece: Piece, body: str) -> str:
         """Return a piece with this body."""
-        body = _OURS.sub("&lt;", body)
+        body = inert(_OURS.sub("&lt;", body))
         if piece.kind is Kind.VARIABLE:
             return f"{body}\n"
         name = _TAGS[piece.kind]
@@ -118,6 +123,11 @@ _TAGS = {
     Kind.TRACEBACK: "output",
     Kind.FILE: "file",
 }
+
+
+def inert(text: str) -> str:
+    """Return a text in which nothing is a control token of a model: no document ends a message or begins one."""
+    return CONTROL.sub(lambda found: "&lt;" if found[0] == "<" else "&#91;", text)
 
 
 def one_line(text: str, most: int = 300) -> str:

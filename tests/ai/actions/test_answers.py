@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from aidp_ext.ai.actions import prompts
+from aidp_ext.ai.actions.files import Files
+from aidp_ext.ai.actions.proposals import proposed
 from aidp_ext.core.errors import NoProposal
-from tests.ai.actions.asking import new_source, proposal
+from tests.ai.actions.asking import job, new_source, proposal
 
 CELL = "import pandas as pd\n\ndf = pd.read_csv('a.csv')\ndf.groupy('sex').mean()\n"
 GOOD = "import pandas as pd\n\ndf = pd.read_csv('a.csv')\ndf.groupby('sex').mean()\n"
@@ -312,6 +315,31 @@ def test_a_summary_brings_no_image_and_no_html() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "\\``` ![x](http://evil.example/?q=1) ```",
+        "- ```\n![x](http://evil.example/?q=1)",
+        "`\n\n![x](http://evil.example/?q=1) `",
+        "text ``` ![x](http://evil.example/?q=1) `` text ```` more",
+    ],
+)
+def test_what_only_looks_like_code_brings_no_image_into_a_cell(answer: str) -> None:
+    (summary,) = proposal("summary", answer, "x = 1").changes
+    (edit,) = proposal("edit", answer, "# Old\n", types={1: "markdown"}).changes
+    assert "![" not in summary.source
+    assert "![" not in edit.source
+
+
+def test_images_that_a_cell_of_markdown_has_already_stay_and_are_pointed_out() -> None:
+    source = "# Old\n![mine](figure.png)\n"
+    (change,) = proposal(
+        "edit", "# New\n![mine](figure.png)\n![x](http://evil.example)", source, types={1: "markdown"}
+    ).changes
+    assert "![mine](figure.png)" in change.source
+    assert change.why.startswith("Look closely: it has images")
+
+
 @pytest.mark.parametrize("before", ["", "```markdown\n", "Better:\n\n```md\n"])
 def test_a_cell_of_markdown_can_be_edited(before: str) -> None:
     answer = before + "# New\n\nText." + ("\n```" if before else "")
@@ -366,3 +394,13 @@ def test_a_line_that_may_be_for_several_is_refused() -> None:
 def test_a_small_cell_may_be_replaced_by_a_function() -> None:
     answer = "```python\ndef mean(values):\n    return sum(values) / len(values)\n```"
     assert new_source("fix", answer, "men([1, 2])") == answer.split("\n", 1)[1].removesuffix("\n```")
+
+
+def test_control_tokens_of_a_model_are_kept_from_it_and_come_back() -> None:
+    source = "stop = ['<|im_end|>', '</s>', '[INST]']\nx = 1\n"
+    asked = job("edit", source, instruction="make it 2")
+    sent = repr(prompts.messages(asked, ""))
+    assert not any(token in sent for token in ("im_end", "</s>", "[INST]"))
+    target = asked.target.source.replace("x = 1", "x = 2")
+    (change,) = proposed(asked, f"```python\n{target}```", Files(None)).changes
+    assert change.source == source.replace("x = 1", "x = 2")

@@ -164,3 +164,13 @@ def test_a_line_of_a_text_that_looks_like_a_magic_is_kept() -> None:
 @pytest.mark.parametrize("source", ["(" * 5000, "x = " + "-" * 100_000 + "1", "\0", "\ud800 = 1", "a" * 500_000 + " ="])
 def test_source_that_python_itself_cannot_bear_is_broken_and_nothing_worse(source: str) -> None:
     assert isinstance(python.parse(source), python.Broken)
+
+
+@pytest.mark.parametrize(
+    "line", ["x" + " " * 200_000, "x" + "\t" * 200_000, "a, " * 70_000, "if " + "a" * 200_000, "a." * 99_000]
+)
+def test_a_very_long_line_takes_linear_time(line: str) -> None:
+    """Quadratic time would be minutes here; the suite's own time limit would end it."""
+    splitter = parse.Splitter(code_without_fence=True)
+    assert "".join(piece.text for piece in [*splitter.feed(line), *splitter.end()]) == line
+    parse.read(line)

@@ -107,3 +107,13 @@ def test_more_than_can_be_shown_is_said(tmp_path: Path) -> None:
         write(tmp_path / f"{number}.chat", "word")
     found = search(tmp_path, "word")
     assert (len(found.chats), found.is_all) == (100, False)
+
+
+def test_a_pipe_with_the_name_of_a_chat_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.chat")
+    write(tmp_path / "a.chat", "a")
+    handle = os.open(tmp_path / "p.chat", os.O_RDWR)  # somebody holds it open
+    try:
+        assert [chat.path for chat in search(tmp_path, "").chats] == ["a.chat"]
+    finally:
+        os.close(handle)

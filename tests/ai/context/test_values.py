@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aidp_ext.ai.context import outputs
 from aidp_ext.ai.context.values import ROWS, without_values
-from aidp_ext.ai.context.wire import CellSaid, OutputSaid
+from aidp_ext.ai.context.wire import CellSaid, OpenFileSaid, OutputSaid
 from aidp_ext.ai.models import Task
-from tests.ai.context.said import choose, frame, kernel, question
+from tests.ai.context.said import cell, choose, frame, kernel, question
 
 FRAME = "     name  age\n0  Braund   22\n1   Allen   35"
 #: As pandas, NumPy and Python print two rows with the names Braund and Allen.
@@ -119,3 +121,26 @@ def test_the_data_below_an_error_is_not_told() -> None:
 
 def test_a_traceback_that_is_none_is_a_text_as_others() -> None:
     assert "Braund" not in outputs.traceback(f"{FRAME}\nKeyError: 'x'", 4000, {}).text
+
+
+@pytest.mark.parametrize("path", ["people.csv", "people.tsv", "people.json", "people.txt", "people.dat", "people"])
+def test_rows_in_an_open_file_are_told_only_where_the_file_is_named(path: str) -> None:
+    data = OpenFileSaid(path=path, text="passenger,cabin,fare\nBraund,C85,7.25\nAllen,C123,53.1")
+    asked = question([cell("here", "x")], "here", query="which passenger had the cabin for what fare", open=[data])
+    assert "Braund" not in choose(asked).text
+    asked.mentions = [f"file:{path}"]
+    assert "Braund" in choose(asked).text
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("people.txt", "passenger\tcabin\tfare\nBraund\tC85\t7.25\n"),
+        ("people.sql", "create table passenger (cabin text, fare real);\ninsert into passenger values ('Braund');"),
+        ("more.sql", "insert into passenger (cabin, fare) values\n('Braund', 7.25),\n('Allen', 53.1);"),
+    ],
+)
+def test_rows_in_a_file_of_the_workspace_are_not_found_by_words(tmp_path: Path, path: str, text: str) -> None:
+    (tmp_path / path).write_text(text)
+    asked = question([cell("here", "x")], "here", query="which passenger had the cabin for what fare in people")
+    assert "Braund" not in choose(asked, tmp_path).text

@@ -17,7 +17,7 @@ export function Title(): React.ReactElement {
   const { data, openMenu, trans } = usePanel();
   const { isBusy, start } = useAction();
   return (
-    <header className="jp-AidpAI-title">
+    <div className="jp-AidpAI-title">
       <h2>{trans.__('AI')}</h2>
       <IconButton
         icon={refreshIcon}
@@ -31,7 +31,7 @@ export function Title(): React.ReactElement {
         hasMenu
         onClick={event => openMenu(event.currentTarget)}
       />
-    </header>
+    </div>
   );
 }
 
