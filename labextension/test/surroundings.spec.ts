@@ -176,14 +176,38 @@ describe('a document', () => {
     const gatherer = new ContextGatherer({
       api: { context: () => Promise.reject(new Error('not asked')) },
       documents: readerOf(one, two, again),
-      kernels: { said: () => null, look: () => Promise.resolve() },
+      kernels: {
+        allowed: 'schema',
+        said: () => null,
+        look: () => Promise.resolve()
+      },
       current: () => one.widget
     });
     const question = gatherer.question({ task: 'chat', query: 'why?' });
+    expect(question.kernel).toBeNull();
     expect(question.document?.path).toBe('a.ipynb');
     expect(question.open).toEqual([
       { path: 'b.ipynb', text: 'y = 2\n\nz = 3', language: 'python' }
     ]);
+  });
+
+  it('may show values where the user allows them, also where no kernel was asked', () => {
+    const one = new FakeNotebook('a.ipynb', [new FakeCell('a', 'x = 1')]);
+    const gatherer = new ContextGatherer({
+      api: { context: () => Promise.reject(new Error('not asked')) },
+      documents: readerOf(one),
+      kernels: {
+        allowed: 'values',
+        said: () => null,
+        look: () => Promise.resolve()
+      },
+      current: () => one.widget
+    });
+    expect(gatherer.question({ task: 'chat' }).kernel).toMatchObject({
+      state: 'none',
+      variables: [],
+      allows_values: true
+    });
   });
 });
 

@@ -17,11 +17,11 @@ WORDS = ("\u2581", *"abcdefghijklmnopqrstuvwxyz", "\u2581the", "\u2581a", "\u258
 FIM = (b"<fim_prefix>", b"<fim_suffix>", b"<fim_middle>")
 
 
-def write_tiny_model(path: Path) -> None:
-    """Write the model to ``path``. The same bytes every time."""
+def write_tiny_model(path: Path, context: int = CONTEXT) -> None:
+    """Write the model to ``path``, one that holds ``context`` tokens. The same bytes every time."""
     tokens, types = _vocabulary()
     writer = gguf.GGUFWriter(str(path), "llama")
-    _write_header(writer, tokens, types)
+    _write_header(writer, tokens, types, context)
     _write_weights(writer, len(tokens))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -35,9 +35,9 @@ def _vocabulary() -> tuple[list[bytes], list[int]]:
     return tokens, types
 
 
-def _write_header(writer: gguf.GGUFWriter, tokens: list[bytes], types: list[int]) -> None:
+def _write_header(writer: gguf.GGUFWriter, tokens: list[bytes], types: list[int], context: int) -> None:
     writer.add_name("tiny-random")
-    writer.add_context_length(CONTEXT)
+    writer.add_context_length(context)
     writer.add_embedding_length(EMBEDDING)
     writer.add_block_count(LAYERS)
     writer.add_feed_forward_length(FEED_FORWARD)

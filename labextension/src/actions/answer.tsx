@@ -65,6 +65,7 @@ class Drawing {
           new MimeModel({ data: { [MARKDOWN]: text } })
         );
         harden(this._host);
+        reach(this._host);
       } catch {
         this._host.textContent = text;
       }
@@ -88,6 +89,17 @@ class Drawing {
   private _renderer: IRenderMime.IRenderer | null = null;
   private _text = '';
   private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** A long answer can be scrolled with the keyboard; as it grows, it stays in view for who has the keyboard there. */
+function reach(host: HTMLElement): void {
+  if (host.scrollHeight > host.clientHeight) {
+    host.tabIndex = 0;
+  }
+  const frame = host.closest('section');
+  if (frame?.contains(document.activeElement)) {
+    frame.scrollIntoView({ block: 'nearest' });
+  }
 }
 
 /** Links lead to the web in a tab of their own, or nowhere: none to this server, which would act on a click. */

@@ -28,6 +28,11 @@ export function mention(kind: MentionKind, name: string): string {
     : `@${kind}:${name}`;
 }
 
+/** Whether a name can be mentioned: what is written for it says it, and nothing beside. */
+export function isMentionable(kind: MentionKind, name: string): boolean {
+  return mentionsIn(mention(kind, name)).join('\n') === `${kind}:${name}`;
+}
+
 /** Mentions with the cells' ids in the place of their numbers; the first cell is 1. */
 export function withCellIds(
   mentions: readonly string[],

@@ -99,7 +99,12 @@ export class MentionProvider implements IChatCommandProvider {
     const inside = this._options.contents.get(path, { content: true }).then(
       ({ content }) =>
         (content as Contents.IModel[])
-          .filter(({ name }) => !name.startsWith('.') && !/\.chat$/.test(name))
+          .filter(
+            ({ name, path }) =>
+              !name.startsWith('.') &&
+              !name.endsWith('.chat') &&
+              isMentionable('file', path)
+          )
           .sort((a, b) => a.name.localeCompare(b.name)),
       () => []
     );
@@ -129,7 +134,9 @@ export class MentionProvider implements IChatCommandProvider {
   private _variables(typed: string): IChatCommand[] {
     const { kernel } = this._options.question() ?? {};
     return [...(kernel?.variables ?? [])]
-      .filter(({ name }) => name.startsWith(typed))
+      .filter(
+        ({ name }) => name.startsWith(typed) && isMentionable('df', name)
+      )
       .sort((a, b) => Number(!!b.columns) - Number(!!a.columns))
       .map(({ name, type, shape }) =>
         this._command(

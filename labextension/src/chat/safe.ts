@@ -101,7 +101,7 @@ export function fetchless(
   return safe;
 }
 
-/** Sanitised HTML without anything that a browser would fetch. */
+/** Sanitised HTML without anything that a browser would fetch; its code can be reached with the keyboard. */
 function withoutFetching(html: string, trans: TranslationBundle): string {
   // Nothing is fetched for a document that is not shown.
   const { body } = new DOMParser().parseFromString(html, 'text/html');
@@ -120,6 +120,10 @@ function withoutFetching(html: string, trans: TranslationBundle): string {
     if (!isPlainStyle(element.getAttribute('style') ?? '')) {
       element.removeAttribute('style');
     }
+  }
+  for (const code of body.querySelectorAll('pre')) {
+    // A wide one is scrolled with the keyboard.
+    code.tabIndex = 0;
   }
   return body.innerHTML;
 }

@@ -35,6 +35,7 @@ export function showChatSearch(options: ISearchOptions): void {
   const content = ReactWidget.create(
     <Search
       {...options}
+      close={() => dialog.close()}
       open={(path, message) => {
         dialog.close();
         options.open(path, message);
@@ -66,10 +67,11 @@ interface ILine {
 
 function Search({
   search,
+  close,
   open,
   format,
   trans
-}: ISearchOptions): React.ReactElement {
+}: ISearchOptions & { readonly close: () => void }): React.ReactElement {
   const [words, setWords] = React.useState('');
   const [asked, ask] = React.useReducer((count: number) => count + 1, 0);
   const [chats, setChats] = React.useState<readonly IFoundChat[] | null>(null);
@@ -140,6 +142,10 @@ function Search({
     };
     if (event.key in to) {
       stops[Math.max(0, to[event.key]!)]?.focus();
+      event.preventDefault();
+    } else if (event.key === 'Escape') {
+      // At once, also where a search field would be emptied first.
+      close();
       event.preventDefault();
     } else if (event.key === 'Enter' && at === 0) {
       stops[1]?.click();

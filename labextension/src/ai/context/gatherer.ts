@@ -9,11 +9,19 @@ import type { IContext, IContextQuestion, IKernelSaid } from './wire';
 /** The most characters of context unless a caller says otherwise; the server's default too. */
 const BUDGET = 12_000;
 const QUERY = 20_000;
+/** Of a kernel that nobody asked: that values may be told all the same, as outputs show them. */
+const VALUES: IKernelSaid = {
+  language: 'python',
+  state: 'none',
+  taken_at: null,
+  variables: [],
+  allows_values: true
+};
 
 export interface IGathererOptions {
   readonly api: Pick<AiApi, 'context'>;
   readonly documents: DocumentReader;
-  readonly kernels: Pick<KernelLook, 'said' | 'look'>;
+  readonly kernels: Pick<KernelLook, 'said' | 'look' | 'allowed'>;
   /** The document that the user is in, or was in last. */
   readonly current: () => Widget | null;
 }
@@ -23,7 +31,7 @@ export class ContextGatherer implements IContextGatherer {
   constructor(private _options: IGathererOptions) {}
 
   question(wish: IContextWish): IContextQuestion {
-    const { documents, current } = this._options;
+    const { documents, kernels, current } = this._options;
     const given = wish.widget ?? null;
     const widget = given && documents.knows(given) ? given : current();
     const mentions = wish.mentions ?? [];
@@ -33,7 +41,9 @@ export class ContextGatherer implements IContextGatherer {
     return {
       task: wish.task,
       document: widget && documents.document(widget, wish.cell, cells),
-      kernel: widget && this.kernel(widget),
+      kernel:
+        (widget && this.kernel(widget)) ??
+        (kernels.allowed === 'values' ? VALUES : null),
       open: documents.open(widget),
       query: (wish.query ?? '').slice(-QUERY),
       mentions,

@@ -1,0 +1,99 @@
+"""The chat and the actions with a real llama.cpp. Its model writes nonsense, without spaces and without an end."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.actions_page import document, faults, fix_button, frame, press, settle
+from tests.e2e.chat_page import STOP, answers, open_chat, say, wait_for_cost
+from tests.e2e.lab_page import command, open_notebook, run, shoot
+from tests.support.jupyter import Server
+from tests.support.lab import jupyter_lab
+from tests.support.llama_server import llama_server
+from tests.support.processes import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+CELLS = [("markdown", "# Sums"), "total = 0\nfor x in [1, 2, 3]:\n    totl += x"]
+#: An answer takes seconds: there is time to stop it.
+TOKENS = 4_000
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """A llama.cpp that holds what an action tells, which for a model of single letters is many tokens."""
+    with llama_server(context=16_384, most_tokens=TOKENS) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def llama_lab(tmp_path_factory: pytest.TempPathFactory, served: str) -> Iterator[Server]:
+    with jupyter_lab(tmp_path_factory.mktemp("llama") / "lab", {"LOCAL_OPENAI_BASE_URL": served}) as server:
+        yield server
+
+
+def is_free(served: str) -> bool:
+    """Return whether llama.cpp works for nobody."""
+    with urllib.request.urlopen(f"{served.removesuffix('/v1')}/slots", timeout=10) as answer:
+        return not any(slot["is_processing"] for slot in json.load(answer))
+
+
+def test_chat_streams_an_answer_and_stop_frees_the_model(llama_lab: Server, served: str, page: Page) -> None:
+    open_notebook(page, llama_lab, "chat.ipynb", CELLS)
+    chat = open_chat(page, "with llama")
+    last = chat.locator(".jp-chat-rendered-message").last
+    say(chat, "What is a sum?")
+    chat.locator(STOP).wait_for()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.jp-chat-rendered-message')].at(-1)?.innerText.length > 40"
+    )
+    chat.locator(STOP).click()
+    expect(answers(chat)).to_contain_text("stopped")
+    wait_until(lambda: is_free(served), "llama.cpp is free again", 2)
+    assert len(last.inner_text()) < TOKENS
+    say(chat, "And a product?")
+    line = wait_for_cost(chat, 2)
+    expect(line).to_contain_text("tiny-coder")
+    expect(line).to_contain_text("local")
+    expect(line).to_contain_text("context: ")
+    expect(chat).to_contain_text("cut off at the model's limit")
+    shoot(page, "llama-chat")
+    assert faults(page) == []
+
+
+def test_explain_streams_prose_and_stop_frees_the_model(llama_lab: Server, served: str, page: Page) -> None:
+    open_notebook(page, llama_lab, "explain.ipynb", CELLS)
+    page.locator(".jp-CodeCell .cm-content").click()
+    before = document(page)
+    command(page, "aidp:explain")
+    page.wait_for_function("() => document.querySelector('.jp-AidpAction-frame')?.innerText.length > 200")
+    expect(frame(page)).to_contain_text("local")
+    press(page, "Stop")
+    expect(frame(page, "answered")).to_contain_text("Stopped.")
+    wait_until(lambda: is_free(served), "llama.cpp is free again", 2)
+    shoot(page, "llama-explain")
+    press(page, "Close (Esc)")
+    assert document(page) == before
+    assert faults(page) == []
+
+
+def test_nonsense_is_no_fix_and_changes_nothing(llama_lab: Server, served: str, page: Page) -> None:
+    open_notebook(page, llama_lab, "fix.ipynb", CELLS)
+    run(page, 0)
+    settle(page)
+    file = llama_lab.root / "fix.ipynb"
+    on_disk, before = file.read_bytes(), document(page)
+    fix_button(page).click()
+    expect(frame(page, "failed")).to_contain_text("choose another model")
+    shoot(page, "llama-fix")
+    assert document(page) == before
+    press(page, "Close (Esc)")
+    settle(page)
+    assert file.read_bytes() == on_disk
+    assert is_free(served)
+    assert faults(page) == []
