@@ -26,6 +26,7 @@ from tests.support.scripted import Scripted, scripted
 SUGGESTIONS = 40
 WARM_UP = 5
 ADDED_MS = 20.0
+PAUSE_MS = 100  # that the user sets, after the last key
 ALONG = 60
 ANSWERS, CHAT_MS = 15, 100.0
 CELLS = 500
@@ -142,7 +143,7 @@ def run() -> Section:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.ARGS))
         stack.callback(browser.close)
         section.versions["Chromium"] = browser.version
-        with _lab(folder / "quick", model, settings={"debounce": 0}) as lab:
+        with _lab(folder / "quick", model, settings={"debounce": PAUSE_MS}) as lab:
             section.figures += _suggestions(browser, lab, model)
             section.figures += _typing_along(browser, lab, model)
             section.figures += _chat(browser, lab, model)
@@ -152,7 +153,8 @@ def run() -> Section:
         ):
             section.figures += _long_notebook(browser, ours, bare)
     section.notes = [
-        f"Suggestions: {SUGGESTIONS} of a model server that answers at once, without the pause that the user sets;"
+        f"Suggestions: {SUGGESTIONS} of a model server that answers at once; the pause after a key that the user sets,"
+        f" {PAUSE_MS} ms, is taken off;"
         " from the key's time stamp until the browser sends the question, and from the first byte of the answer in the"
         " browser until the end of the frame that shows it: waiting for the screen, half a frame of 16.7 ms, is in it.",
         f"The long notebook has {CELLS} cells; {ROUNDS} rounds, in turn with and without aidp's front end;"
@@ -184,6 +186,7 @@ def _suggestions(browser: Browser, lab: Server, model: Scripted) -> list[Figure]
     page.locator(".jp-CodeCell .cm-content").nth(2).click()
     in_page, whole = [], []
     for number in range(SUGGESTIONS + WARM_UP):
+        model.forget()
         page.keyboard.insert_text(f"value_{number} = df.groupby")
         _settle(model)
         offset = _clock(page)
@@ -195,9 +198,9 @@ def _suggestions(browser: Browser, lab: Server, model: Scripted) -> list[Figure]
         asked = model.completions[-1]
         assert asked.first_byte_at is not None
         if number >= WARM_UP:
-            in_page.append((seen["sent"] - seen["key"], seen["painted"] - seen["first"]))
+            in_page.append((seen["sent"] - seen["key"] - PAUSE_MS, seen["painted"] - seen["first"]))
             arrived, first = (moment * 1000 - offset for moment in (asked.arrived_at, asked.first_byte_at))
-            whole.append(arrived - seen["key"] + seen["painted"] - first)
+            whole.append(arrived - seen["key"] - PAUSE_MS + seen["painted"] - first)
         page.keyboard.press("Escape")
         page.keyboard.press("Control+a")
         page.keyboard.press("Delete")

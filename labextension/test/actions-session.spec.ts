@@ -1,15 +1,20 @@
 import type { Widget } from '@lumino/widgets';
 import { DisposableDelegate } from '@lumino/disposable';
-import { Signal } from '@lumino/signaling';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import type { IContextQuestion } from '../src/ai/context/wire';
 import { ActionsApi } from '../src/actions/api';
 import { differ } from '../src/actions/diff';
 import { apply } from '../src/actions/hunks';
+import { isModulePath, moduleFor } from '../src/actions/modules';
 import type { IFiles, ISessionOptions } from '../src/actions/session';
 import { ActionSession, LONGEST } from '../src/actions/session';
-import type { IInsertion, IReplacement, ISite } from '../src/actions/site';
+import type {
+  IInsertion,
+  IReplacement,
+  ISite,
+  IWrittenCells
+} from '../src/actions/site';
 import type { ActionEvent, IChange } from '../src/actions/wire';
 import type { ICalled } from './fakes';
 import { serverWith, settled, trans } from './fakes';
@@ -62,7 +67,8 @@ class FakeSite implements ISite {
   readonly theme = '';
   readonly codeMimeType = 'text/x-python';
   readonly canRun = true;
-  readonly closed = new Signal<Widget, void>(this.widget);
+  readonly isReady = true;
+  readonly ready = Promise.resolve();
   readonly writes: (readonly [
     readonly IReplacement[],
     readonly IInsertion[]
@@ -92,12 +98,19 @@ class FakeSite implements ISite {
   write(
     replacements: readonly IReplacement[],
     insertions: readonly IInsertion[]
-  ): string[] {
+  ): IWrittenCells {
+    const before = { ...this.texts };
     this.writes.push([replacements, insertions]);
     for (const { cell, hunks } of replacements) {
       this.texts[cell] = apply(this.texts[cell]!, hunks);
     }
-    return replacements.map(({ cell }) => cell);
+    return {
+      cells: replacements.map(({ cell }) => cell),
+      undo: () => {
+        Object.assign(this.texts, before);
+        return true;
+      }
+    };
   }
 
   /** Somebody else changes a text; null takes it away. */
@@ -154,17 +167,25 @@ function started(options: Partial<ISessionOptions> = {}) {
   });
   const disk: Record<string, string> = {};
   const log: string[] = [];
+  const undone: (() => Promise<boolean> | boolean)[] = [];
   const files: IFiles & { mayReplace: boolean } = {
     mayReplace: true,
+    save: path => {
+      log.push(`saved ${path}`);
+      return Promise.resolve();
+    },
+    offerUndo: (message, undo) => {
+      log.push(message);
+      undone.push(undo);
+    },
     read: path => Promise.resolve(disk[path] ?? null),
     write: (path, text, before) => {
       if (before !== null && !files.mayReplace) {
-        return Promise.resolve(false);
+        return Promise.resolve(null);
       }
       disk[path] = text;
-      return Promise.resolve(true);
-    },
-    open: () => undefined
+      return Promise.resolve(() => delete disk[path]);
+    }
   };
   const session = new ActionSession({
     action: 'fix',
@@ -191,7 +212,7 @@ function started(options: Partial<ISessionOptions> = {}) {
   sessions.push(session);
   const finished: boolean[] = [];
   session.finished.connect((_, { isWritten }) => finished.push(isWritten));
-  return { session, site, answers, files, disk, log, finished };
+  return { session, site, answers, files, disk, log, finished, undone };
 }
 
 async function proposed(...changes: readonly Partial<IChange>[]) {
@@ -384,6 +405,77 @@ describe('a proposal', () => {
   });
 });
 
+describe('what was accepted', () => {
+  it('is taken back at once where it is more than one text', async () => {
+    const { session, site, log, undone } = await proposed(
+      {},
+      { cell: 'c2', original: 'x', source: 'y' }
+    );
+    const before = { ...site.texts };
+    await session.decide('accepted', 'rest');
+    expect(site.texts).not.toEqual(before);
+    expect(log).toContain('Accepted: Cell c1, Cell c2');
+    expect(await undone[0]!()).toBe(true);
+    expect(site.texts).toEqual(before);
+  });
+
+  it('leaves one text to the undo of its editor', async () => {
+    const { session, undone } = await proposed({});
+    await session.decide('accepted');
+    expect(undone).toHaveLength(0);
+  });
+});
+
+describe('a text with other line ends than the proposal', () => {
+  it('keeps them', async () => {
+    const all = started();
+    all.site.texts['c1'] = CHANGE.original.replaceAll('\n', '\r\n');
+    await settled();
+    await all.answers[0]!.end(proposal({}), DONE);
+    expect(all.session.review!.count).toBe(1);
+    await all.session.decide('accepted');
+    expect(all.site.texts['c1']).toBe(CHANGE.source.replaceAll('\n', '\r\n'));
+  });
+});
+
+describe('a change of another file', () => {
+  it('is made there and not in the document', async () => {
+    const all = started();
+    all.disk['b.py'] = CHANGE.original;
+    await settled();
+    await all.answers[0]!.end(proposal({ path: 'b.py', cell: 'c1' }), DONE);
+    await all.session.decide('accepted');
+    expect(all.disk['b.py']).toBe(CHANGE.source);
+    expect(all.site.texts['c1']).toBe(CHANGE.original);
+  });
+});
+
+describe('a new module', () => {
+  it('is asked for by its path', async () => {
+    const { session, answers } = started({ action: 'module' });
+    await settled();
+    expect(session.phase).toBe('instructing');
+    void session.ask('lib/stats.py');
+    await settled();
+    expect(answers[0]!.called.body).toMatchObject({
+      action: 'convert',
+      instruction: '',
+      path_for_new_file: 'lib/stats.py'
+    });
+  });
+
+  it('has a name that fits what it defines', () => {
+    const site = new FakeSite({ c1: 'x = 1\nclass MeanOf:\n  pass', c2: 'x' });
+    expect(moduleFor(site, 'c1')).toBe('mean_of.py');
+    expect(moduleFor(site, 'c2')).toBe('module.py');
+  });
+
+  it.each(['../a.py', '/a.py', '.a.py', 'a/.b/c.py', 'a.txt', '', 'a\\b.py'])(
+    'cannot be at %j',
+    path => expect(isModulePath(path)).toBe(false)
+  );
+});
+
 describe('a new file', () => {
   const FILE: Partial<IChange> = {
     kind: 'create_file',
@@ -444,13 +536,14 @@ describe('tests that were written', () => {
   }
 
   it('are run when asked to, and say how that went', async () => {
-    const { session, answers, finished } = await applied();
+    const { session, answers, finished, log } = await applied();
     expect(session.phase).toBe('applied');
     expect(finished).toEqual([]);
     expect(answers).toHaveLength(1);
     session.runTests();
     await settled();
     const run = answers[1]!;
+    expect(log.slice(-2)).toEqual(['saved tests/test_a.py', 'saved a.ipynb']);
     expect(run.called.path).toMatch(/aidp\/ai\/actions\/run-tests$/);
     expect(run.called.body).toEqual({ path: 'tests/test_a.py' });
     await run.send({ type: 'line', text: 'collected 1 item' });

@@ -17,7 +17,12 @@ import type {
   IContextQuestion
 } from '../src/ai/context/wire';
 import { ChatContext, NOTHING } from '../src/chat/context';
-import { mention, mentionsIn, withCellIds } from '../src/chat/mentions';
+import {
+  isMentionable,
+  mention,
+  mentionsIn,
+  withCellIds
+} from '../src/chat/mentions';
 import { Outbox } from '../src/chat/outbox';
 import { isForAidp, personaIn } from '../src/chat/persona';
 import { MentionProvider } from '../src/chat/provider';
@@ -73,6 +78,15 @@ const question = (wish: IContextWish): IContextQuestion => ({
 });
 
 describe('mentions', () => {
+  it('are not made of a name that would mention something else', () => {
+    for (const name of ['x" @file:keys.py', 'a\n@df:b', '"', 'x@y"z']) {
+      expect(isMentionable('file', name)).toBe(false);
+    }
+    for (const name of ['a.py', 'a b.py', "it's.py", 'x @file:y', '@df:b']) {
+      expect(isMentionable('file', name)).toBe(true);
+    }
+  });
+
   it('are read from a message once each, with quotes where names have spaces', () => {
     expect(
       mentionsIn(

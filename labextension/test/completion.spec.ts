@@ -147,6 +147,16 @@ describe('a request', () => {
     expect(asked.map(one => one.request.prompt)).toEqual(['impor']);
   });
 
+  it('waits from the key on, not from when Lab came to ask', async () => {
+    const { lab, asked, provider } = setup('|', { settings: { debounce: 60 } });
+    provider.keyAt = performance.now() - 60;
+    await lab.type('i');
+    expect(asked).toHaveLength(1);
+    provider.keyAt = performance.now() - 5000;
+    await lab.type('m');
+    expect(asked, 'that was no key').toHaveLength(1);
+  });
+
   it('is aborted by a newer one', async () => {
     const { lab, asked } = setup('|');
     await lab.type('a');

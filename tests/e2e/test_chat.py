@@ -22,6 +22,7 @@ from tests.e2e.chat_page import (
     told,
     wait_for_cost,
 )
+from tests.e2e.conftest import window
 from tests.e2e.lab_page import command, dark, open_file, open_notebook, shoot, wait_for_lab
 from tests.support.jupyter import Server
 from tests.support.processes import wait_until
@@ -36,13 +37,26 @@ CELLS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def _beside(scripted_lab: Server, chrome: Browser) -> Iterator[Page]:
+    with window(chrome) as page:
+        open_notebook(page, scripted_lab, "titanic.ipynb", CELLS)
+        yield page
+
+
+@pytest.fixture(name="beside")
+def _without_errors(_beside: Page, scripted: Scripted) -> Iterator[Page]:
+    """A page with an open notebook, which the tests share and leave as it was. None of them may make errors."""
+    errors: list[str] = _beside.errors  # type: ignore[attr-defined]
+    errors.clear()
+    yield _beside
+    assert not [error for error in errors if "404" not in error]
+
+
 @pytest.fixture
-def chat(scripted_lab: Server, scripted: Scripted, page: Page, request: pytest.FixtureRequest) -> Iterator[Locator]:
-    """A new chat beside an open notebook."""
-    open_notebook(page, scripted_lab, "titanic.ipynb", CELLS)
-    name = re.sub(r"\W+", "-", request.node.name)[:60].strip("-")
-    yield open_chat(page, name)
-    assert not [error for error in page.errors if "404" not in error]  # type: ignore[attr-defined]
+def chat(beside: Page, request: pytest.FixtureRequest) -> Locator:
+    """A new chat beside it."""
+    return open_chat(beside, re.sub(r"\W+", "-", request.node.name)[:60].strip("-"))
 
 
 def chips(chat: Locator) -> Locator:
@@ -102,9 +116,8 @@ def test_what_goes_along_is_shown_and_can_be_left_out_of_one_message(chat: Locat
     assert "def mean_age" in questions(scripted, "mean_age two")[0].text
 
 
-def test_a_chat_can_be_told_nothing_and_stays_so(
-    chat: Locator, scripted_lab: Server, scripted: Scripted, page: Page
-) -> None:
+def test_a_chat_can_be_told_nothing_and_stays_so(chat: Locator, scripted: Scripted) -> None:
+    page = chat.page
     chat.get_by_role("switch", name="Context").click()
     expect(chips(chat)).to_have_count(0)
     say(chat, "mean_age alone")
@@ -147,7 +160,8 @@ def test_the_model_and_the_privacy_of_the_picker_hold(chat: Locator, scripted: S
     assert len(questions(scripted, "kept here")) == 1
 
 
-def test_nothing_in_a_message_is_fetched(chat: Locator, scripted: Scripted, page: Page) -> None:
+def test_nothing_in_a_message_is_fetched(chat: Locator, scripted: Scripted) -> None:
+    page = chat.page
     fetched: list[str] = []
 
     def listen(request: Request) -> None:
@@ -171,13 +185,14 @@ def test_nothing_in_a_message_is_fetched(chat: Locator, scripted: Scripted, page
     expect(chat).to_contain_text("[one: not loaded from 127.0.0.1")
     expect(chat.locator("img[src^='http'], iframe, video, [style*='url(']")).to_have_count(0)
     page.wait_for_load_state("networkidle")
+    page.remove_listener("request", listen)
     assert fetched == []
 
 
 @pytest.mark.parametrize("how", ["aidp:ask", "jupyterlab-chat:openWithMessage"])
-def test_a_question_to_a_new_chat_is_never_lost(scripted_lab: Server, scripted: Scripted, page: Page, how: str) -> None:
-    open_notebook(page, scripted_lab, "titanic.ipynb", CELLS)
-    for number in range(5):
+def test_a_question_to_a_new_chat_is_never_lost(beside: Page, scripted: Scripted, how: str) -> None:
+    page = beside
+    for number in range(3):
         words = f"mean_age {how[:4]} {number}"
         name = f"new {how[:4]} {number}"
         args = {"body": words} if how == "aidp:ask" else {"input": words, "autoSend": True, "inSidePanel": True}
@@ -195,9 +210,8 @@ def test_a_question_asked_before_lab_is_ready_arrives(scripted_lab: Server, scri
     assert len(questions(scripted, "very early")) == 1
 
 
-def test_a_chat_is_there_after_a_reload_and_is_found_by_its_words(
-    chat: Locator, scripted: Scripted, page: Page
-) -> None:
+def test_a_chat_is_there_after_a_reload_and_is_found_by_its_words(chat: Locator, scripted: Scripted) -> None:
+    page = chat.page
     scripted.script("A puffin is a bird of the sea.", when="puffin")
     for number in range(3):
         say(chat, f"Question {number} about a puffin")
@@ -234,7 +248,9 @@ def test_a_file_is_asked_about_from_its_menu(chat: Locator, scripted_lab: Server
     assert "ATTACHED = 'by the menu'" in told(scripted, "about the file")
 
 
-def test_code_goes_into_the_notebook_that_was_used_last(chat: Locator, scripted_lab: Server, page: Page) -> None:
+def test_code_goes_into_the_notebook_that_was_used_last(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
+    open_notebook(page, scripted_lab, "code.ipynb", CELLS)
+    chat = open_chat(page, "some code")
     say(chat, "some code")
     wait_for_cost(chat, 1)
     toolbar = chat.locator(".jp-chat-code-toolbar")
@@ -248,7 +264,8 @@ def test_code_goes_into_the_notebook_that_was_used_last(chat: Locator, scripted_
     expect(cells.nth(1)).to_contain_text("def mean(values):")
 
 
-def test_a_new_chat_says_what_it_can_do_and_who_would_answer(chat: Locator, page: Page) -> None:
+def test_a_new_chat_says_what_it_can_do_and_who_would_answer(chat: Locator) -> None:
+    page = chat.page
     empty = chat.locator(".jp-AidpEmpty")
     expect(empty).to_contain_text("scripted would answer · local")
     shoot(page, "chat-empty")
@@ -257,7 +274,11 @@ def test_a_new_chat_says_what_it_can_do_and_who_would_answer(chat: Locator, page
     expect(empty).to_have_count(0)
 
 
-def test_it_is_wide_enough_at_first_and_its_controls_stand_apart_when_narrow(chat: Locator, page: Page) -> None:
+def test_it_is_wide_enough_at_first_and_its_controls_stand_apart_when_narrow(
+    scripted_lab: Server, scripted: Scripted, page: Page
+) -> None:
+    open_notebook(page, scripted_lab, "titanic.ipynb", CELLS, kernel=False)
+    chat = open_chat(page, "narrow")
     box = chat.bounding_box()
     assert box is not None
     assert box["width"] >= 320
@@ -283,7 +304,8 @@ def test_it_is_wide_enough_at_first_and_its_controls_stand_apart_when_narrow(cha
         shoot(page, f"chat-{width}")
 
 
-def test_axe_finds_nothing_in_what_is_ours(chat: Locator, page: Page) -> None:
+def test_axe_finds_nothing_in_what_is_ours(chat: Locator) -> None:
+    page = chat.page
     assert violations(page, ".jp-AidpEmpty") == []
     say(chat, "What does mean_age do?")
     line = wait_for_cost(chat, 1)

@@ -72,10 +72,10 @@ def test_explain_streams_prose_and_stop_frees_the_model(llama_lab: Server, serve
     before = document(page)
     command(page, "aidp:explain")
     page.wait_for_function("() => document.querySelector('.jp-AidpAction-frame')?.innerText.length > 200")
-    expect(frame(page)).to_contain_text("local")
     press(page, "Stop")
     expect(frame(page, "answered")).to_contain_text("Stopped.")
     wait_until(lambda: is_free(served), "llama.cpp is free again", 2)
+    expect(frame(page)).to_contain_text("context: 2 cells")
     shoot(page, "llama-explain")
     press(page, "Close (Esc)")
     assert document(page) == before

@@ -16,7 +16,10 @@ from tornado.testing import bind_unused_port
 from traitlets.config import Config
 
 from aidp_ext import hubservice
+from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
+from aidp_ext.ai.chat.routes import ROUTES as CHAT_ROUTES
 from aidp_ext.ai.config import AiConfig
+from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
 from aidp_ext.ai.routes import ROUTES
 from aidp_ext.ai.service import AiService
 from aidp_ext.core.web import METHODS, WsApi, bind
@@ -40,6 +43,7 @@ USERS = {
     "prometheus-token": {"kind": "service", "name": "ana", "scopes": ["access:services!service=aidp", METRICS]},
 }
 PATHS = ["health", "metrics", *(pattern.replace("(.+)", "some/model") for pattern, _ in ROUTES), "no/such"]
+ASSISTING = [pattern for pattern, _ in (*CONTEXT_ROUTES, *ACTION_ROUTES, *CHAT_ROUTES)]
 
 
 class Hub(web.RequestHandler):
@@ -122,6 +126,15 @@ async def test_no_endpoint_answers_without_a_token(service: str, method: str, cr
             async with nobody.request(method, f"{service}aidp/{path}", json={}, allow_redirects=False) as response:
                 assert response.status in (401, 403), path
                 assert (await response.json())["error"]["code"] in ("unauthenticated", "forbidden")
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_what_belongs_to_one_persons_work_is_not_there(service: str, method: str) -> None:
+    """A service for a whole hub has no workspace: it chooses no context, changes no cell and runs no tests."""
+    async with aiohttp.ClientSession(headers=bearer("ana-token")) as session:
+        for path in ASSISTING:
+            async with session.request(method, f"{service}aidp/{path}", json={}) as response:
+                assert response.status == 404, path
 
 
 async def test_no_websocket_opens_without_a_token_or_the_scope(service: str) -> None:

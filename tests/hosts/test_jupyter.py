@@ -14,12 +14,12 @@ from jupyter_server.serverapp import ServerWebApplication
 from openai import AsyncOpenAI
 
 from aidp_ext import app
-from aidp_ext.ai.routes import ROUTES, USER_ROUTES
 from aidp_ext.core.web import METHODS, UnknownEndpoint, bind
 from tests.support.jupyter import Server
 from tests.support.upstream import KEY, Upstream
 
-ALL_ROUTES = [("health", app.Health), *ROUTES, *USER_ROUTES, ("no/such/endpoint", UnknownEndpoint)]
+ALL_ROUTES = [*((pattern, handler) for pattern, handler in app.ROUTES if handler is not UnknownEndpoint)]
+ALL_ROUTES += [("no/such/endpoint", UnknownEndpoint)]
 PATHS = [pattern.replace("(.+)", "some/model") for pattern, _ in ALL_ROUTES]
 USER = {"role": "user", "content": "Which bird is it?"}
 

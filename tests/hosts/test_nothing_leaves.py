@@ -18,15 +18,20 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import pytest
 
+from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
+from aidp_ext.ai.actions.wire import Action
+from aidp_ext.ai.chat.routes import ROUTES as CHAT_ROUTES
+from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
 from aidp_ext.ai.models import Mode, Task
 from aidp_ext.ai.routes import ROUTES, USER_ROUTES
 from tests.support import anthropic_api, gemini_api, openai_api
 from tests.support.abilities import WEATHER
+from tests.support.chat import about, chatting
 from tests.support.doubles import Doubles, all_doubles
 from tests.support.jupyter import Server, jupyter_server
 from tests.support.planted import PERSONAL, SECRETS
@@ -138,6 +143,29 @@ def _answering(text: str, headers: dict[str, str]) -> Iterator[Asked]:
         yield Asked("post", "ai/route", {"model": model, "prompt_tokens": 10}, headers=headers)
 
 
+def _assisting(text: str, headers: dict[str, str]) -> Iterator[Asked]:
+    """Yield what the notebook asks for: the context of each task, and each action, of local models and of others."""
+    path = unquote(headers.get("X-AIDP-Path", "work.ipynb").partition(",")[0])
+    cell = {"id": "a", "source": f"x = 1  # {text}", "outputs": [{"kind": "error", "text": f"KeyError: {text}"}]}
+    document = {"path": path, "cells": [cell], "active": "a"}
+    kernel = {"variables": [{"name": "x", "type": "str", "value": text}], "allows_values": True}
+    context = {
+        "document": document,
+        "kernel": kernel,
+        "query": text,
+        "open": [{"path": "b.py", "text": f"x = '{text}'"}],
+    }
+    for task in Task:
+        yield Asked("post", "ai/context", {**context, "task": task})
+    body = {"context": context, "instruction": text, "privacy": headers.get("X-AIDP-Privacy"), "max_tokens": MOST}
+    for action in Action:
+        yield Asked("post", "ai/actions", {**body, "action": action})
+    for model in MODELS:
+        yield Asked("post", "ai/actions", {**body, "action": Action.EDIT, "model": model})
+    yield Asked("get", "ai/chats", path="ai/chats?q=penguin")
+    yield Asked("post", "ai/actions/run-tests", {"path": "tests/test_none.py"})
+
+
 def _looking(mode: Mode) -> Iterator[Asked]:
     """Yield the requests that carry no text."""
     yield Asked("get", V1 + "models")
@@ -163,6 +191,7 @@ def _looking(mode: Mode) -> Iterator[Asked]:
 def _everything(mode: Mode, headers: dict[str, str] | None = None) -> list[Asked]:
     """Return all requests; the planted values take turns, since a small model reads few at a time."""
     asked = list(_answering("\n".join(PLANTED[:6]), headers or {}))
+    asked += _assisting("\n".join(PLANTED[:3]), headers or {})
     for start in range(6, len(PLANTED), 6):
         text = "\n".join(PLANTED[start : start + 6])
         asked.append(Asked("post", V1 + "chat/completions", _chat(text), headers=headers or {}))
@@ -174,7 +203,7 @@ def test_no_endpoint_is_forgotten() -> None:
     methods = ("get", "put", "post", "delete", "patch")
     there = {
         (method, pattern)
-        for pattern, handler in (*ROUTES, *USER_ROUTES)
+        for pattern, handler in (*ROUTES, *USER_ROUTES, *CONTEXT_ROUTES, *ACTION_ROUTES, *CHAT_ROUTES)
         for method in methods
         if hasattr(getattr(handler, method, None), "__aidp_action__")
     }
@@ -243,11 +272,17 @@ async def test_in_a_closed_mode_only_the_local_servers_are_contacted(
             "NO_PROXY": "",
             "no_proxy": "",
             "AIDP_AI_MODE": mode,
+            "MLFLOW_TRACKING_URI": "https://runs.example.com",
             "OLLAMA_HOST": doubles.urls["ollama"],
             "LOCAL_OPENAI_BASE_URL": llama,
         }
         with jupyter_server(tmp_path / "server", environment, launcher=recorded.launcher) as server:
             answered = await _ask_everything(server, mode)
+            for number, model in enumerate(MODELS):
+                async with chatting(server, f"{number}.chat") as chat:
+                    told = await chat.ask(f"Explain {PLANTED[0]} and @run:1a2b", metadata={"model": {"id": model}})
+                is_refused = (about(told).get("error") or {}).get("code") in REFUSALS
+                assert is_refused or "does not allow a connection to https://runs.example.com" in told["body"], told
     assert recorded.addresses == {_address(doubles.urls["ollama"]), _address(llama)}
     assert recorded.audited == recorded.addresses, "the two witnesses disagree"
     assert recorded.names <= {"127.0.0.1"}, "a name was looked up"
@@ -273,6 +308,7 @@ async def _ask_everything(server: Server, mode: Mode) -> dict[str, set[int]]:
 
 
 # What local servers cannot do, they say: no model with eyes, a prompt that is too long for one named.
+REFUSALS = ("policy_refused", "model_not_found", "no_model_available")
 EXPECTED = ("no_model_available", "upstream_rejected", "upstream_unreachable")
 
 
@@ -346,9 +382,11 @@ async def test_a_private_request_is_never_sent_to_the_cloud(
     rules = hybrid.server.root / "aidp.toml"
     rules.write_text(f"[ai]\n{said_of_all}\n")
     try:
-        for asked in _answering("\n".join(PLANTED[:6]), given):
+        # Outputs that may not leave are not told of, and the rest may
+        assisting = () if "outputs" in why else _assisting("\n".join(PLANTED[:3]), given)
+        for asked in (*_answering("\n".join(PLANTED[:6]), given), *assisting):
             status, said, headers = await _ask(client, asked)
-            if status == 200 and asked.url.startswith(V1) and asked.method == "post":
+            if status == 200 and asked.url.startswith((V1, "ai/actions")) and asked.method == "post":
                 assert headers["X-AIDP-Locality"] == "local"
             else:
                 assert status < 500 or json.loads(said)["error"]["code"] in EXPECTED, (asked, said)

@@ -23,7 +23,7 @@ MOST_TOKENS = 64
 def llama_server(context: int = CONTEXT_PER_SLOT, most_tokens: int = MOST_TOKENS) -> Iterator[str]:
     """Give the base URL (``http://127.0.0.1:<port>/v1``) of a llama.cpp server with the tiny model.
 
-    Each of its two slots holds ``context`` tokens; an answer ends after ``most_tokens``, as the model itself never does.
+    Each of its two slots holds ``context`` tokens; an answer ends after ``most_tokens``: the model ends none.
     """
     with tempfile.TemporaryDirectory() as folder:
         model, port = Path(folder) / "tiny-coder.gguf", free_port()

@@ -147,7 +147,16 @@ def read(answer: str, *, expects_python: bool = True) -> Read:
         found = _json(text) or (_bare(text) if expects_python else None)
         return found or Read(text.strip())
     unwrapped = [_unwrapped(block) for block in blocks]
-    return Read(prose, tuple(unwrapped))
+    return Read(prose, tuple(block for block in unwrapped if not (expects_python and _is_words(block))))
+
+
+def _is_words(block: Block) -> bool:
+    """Return whether a block holds words where code belongs, as small models repeat what they were asked for."""
+    if block.is_output or not isinstance(parse(block.text), Broken):
+        return False
+    # A line of a diff is one behind its sign
+    lines = (line[:_LONGEST_FENCE].lstrip("+- ") for line in block.text.split("\n"))
+    return not any(_CODE_LINE.match(line) for line in lines)
 
 
 def without_fence(answer: str) -> str:

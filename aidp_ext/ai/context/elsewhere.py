@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aidp_ext.ai.context import code
 from aidp_ext.ai.context.index import Hit, WorkspaceIndex
 from aidp_ext.ai.context.memory import Memory
-from aidp_ext.ai.context.parts import LANGUAGES, Part, ending, parts, pieces
+from aidp_ext.ai.context.parts import LANGUAGES, Part, ending, open_text, parts, pieces
 from aidp_ext.ai.context.relevance import Cell, Focus
 from aidp_ext.ai.context.wire import ContextQuestion, OpenFileSaid
 from aidp_ext.ai.models import Task
@@ -139,4 +139,4 @@ def _key(path: str, text: str) -> str:
 
 def _parts_of_open(key: str) -> tuple[Part, ...]:
     path, _, text = key.partition("\0")
-    return parts(path, text)
+    return parts(path, open_text(path, text))

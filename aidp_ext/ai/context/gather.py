@@ -18,7 +18,7 @@ from aidp_ext.ai.context.elsewhere import Elsewhere
 from aidp_ext.ai.context.files import OUTSIDE
 from aidp_ext.ai.context.memory import Memory
 from aidp_ext.ai.context.models import Item, Kind
-from aidp_ext.ai.context.parts import ending, language, notebook_text
+from aidp_ext.ai.context.parts import DATA, ending, language, open_text
 from aidp_ext.ai.context.relevance import Cell, Focus
 from aidp_ext.ai.context.render import one_line
 from aidp_ext.ai.context.values import without_values
@@ -139,10 +139,10 @@ class Gathering:
         self._workspace = workspace
         self._elsewhere = elsewhere
         self._mentions = Mentions.of(question.mentions)
-        self._document = question.document or DocumentSaid()
         self._query = question.query[-_MOST_QUERY:]
         self._secrets: list[str] = []
         self.withheld: list[Item] = []
+        self._document = self._without_data(question.document or DocumentSaid())
 
     def work(self) -> Work:
         """Return all that may be told; ``withheld`` then has what may not."""
@@ -175,6 +175,14 @@ class Gathering:
         )
 
     # ---- the document
+
+    def _without_data(self, said: DocumentSaid) -> DocumentSaid:
+        """Return a document; of a file of data, such as CSV, only the name, unless the user names it or allows values."""
+        is_data = said.kind == "file" and ending(said.path) in DATA
+        if not is_data or self._shows_values or posixpath.normpath(said.path) in self._mentions.files:
+            return said
+        self._withhold(Kind.FILE, said.path, said.path, "it holds data: mention it, or allow values in the settings")
+        return msgspec.structs.replace(said, cells=[msgspec.structs.replace(one, source="") for one in said.cells])
 
     def _active(self) -> int | None:
         document = self._document
@@ -350,7 +358,7 @@ class Gathering:
             if self._gate.is_outside(path):
                 found = files.Found(problem=OUTSIDE)
             elif path in is_open:
-                found = files.Found(_file_text(is_open[path]))
+                found = files.Found(open_text(path, is_open[path]))
             else:
                 found = files.read(self._workspace, path)
             if found.problem:
@@ -409,10 +417,3 @@ def _importance(said: VariableSaid, mentions: Mentions, wanted: frozenset[str]) 
     if said.name in wanted:
         return 8
     return 32 if said.columns is not None else 34
-
-
-def _file_text(text: str) -> str:
-    """Return the text of an open file; of a notebook that comes as its file, its sources."""
-    if text.startswith("{") and '"cells"' in text:
-        return notebook_text(text) or text
-    return text

@@ -14,7 +14,7 @@ from aidp_ext.ai.context.wire import ContextQuestion
 
 LIFETIME_S = 30 * 60
 MOST = 200
-MOST_CHARACTERS = 64_000_000
+MOST_CHARACTERS = 24_000_000
 _MOST_OUTPUT = 50_000  # characters of one output at either end: no more of it is ever looked at
 
 

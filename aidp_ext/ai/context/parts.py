@@ -41,6 +41,8 @@ _STARTS = {
 }
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
+#: Endings of files that hold data, and a notebook's file, which holds its outputs.
+DATA = frozenset(("csv", "tsv", "tab", "psv", "dat", "data", "json", "jsonl", "ndjson", "geojson", "arff", "ipynb"))
 #: Endings of what is read, and the language as kernels name it.
 LANGUAGES = {
     "py": "python",
@@ -81,6 +83,7 @@ class _NotebookFile(msgspec.Struct):
     cells: list[_NotebookCell] = msgspec.field(default_factory=list)
 
 
+_NOTEBOOK_BEGINS = re.compile(r'\s*\{\s*"(?:cells|metadata|nbformat)')
 _NOTEBOOK = msgspec.json.Decoder(_NotebookFile)
 
 
@@ -112,6 +115,13 @@ def notebook_text(text: str) -> str | None:
         if source.strip():
             parts.append(source.strip("\n"))
     return "\n\n".join(parts)
+
+
+def open_text(path: str, text: str) -> str:
+    """Return the text of an open file; of a notebook that comes as its file, its sources: nothing where it was cut."""
+    if ending(path) == "ipynb" and _NOTEBOOK_BEGINS.match(text):
+        return notebook_text(text) or ""
+    return text
 
 
 def parts(path: str, text: str) -> tuple[Part, ...]:

@@ -1,5 +1,6 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ISessionContextDialogs } from '@jupyterlab/apputils';
+import { Notification } from '@jupyterlab/apputils';
 import type { IDocumentWidget } from '@jupyterlab/docregistry';
 import type { FileEditor, IEditorTracker } from '@jupyterlab/fileeditor';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
@@ -8,31 +9,22 @@ import type { Widget } from '@lumino/widgets';
 
 import type { IContextGatherer } from '../ai/context/tokens';
 import { documentPath } from '../ai/excerpt';
-import type { Feedback } from '../ai/feedback';
-import type { IAiModel } from '../ai/tokens';
-import type { ActionsApi } from './api';
 import { FILE, FileSite } from './file';
-import { ActionFrame } from './frame';
+import type { ActionFrame } from './frame';
 import { NotebookSite } from './notebook';
-import type { IFiles } from './session';
-import { ActionSession } from './session';
+import type { IOpenServices } from './opened';
 import type { ISite } from './site';
-import type { IViewServices } from './view';
-import type { Action } from './wire';
+import type { Offer } from './tokens';
+import { actionOf } from './tokens';
 import { TASKS } from './wire';
 
-export interface IActionsOptions {
+export interface IActionsOptions extends IOpenServices {
   readonly app: JupyterFrontEnd;
-  readonly api: ActionsApi;
-  readonly model: IAiModel;
   readonly gatherer: IContextGatherer;
-  readonly feedback: Feedback;
   readonly notebooks: INotebookTracker | null;
   readonly editors: IEditorTracker | null;
   readonly dialogs: ISessionContextDialogs | null;
   readonly translator: ITranslator | null;
-  readonly files: IFiles;
-  readonly view: IViewServices;
 }
 
 /** Where an action would be done. */
@@ -68,11 +60,17 @@ export class Actions {
     return new FileSite(widget, this._path(widget));
   }
 
-  /** Whether an action makes sense here. */
-  can(action: Action, { site, cell }: ITarget): boolean {
-    const isNotebook = site instanceof NotebookSite;
+  /** Whether an action makes sense here. Of a document that is not loaded yet nobody knows. */
+  can(offer: Offer, { site, cell }: ITarget): boolean {
+    if (offer === 'summary' && !(site instanceof NotebookSite)) {
+      return false;
+    }
+    if (!site.isReady) {
+      return true;
+    }
+    const action = actionOf(offer);
     if (action === 'summary') {
-      return isNotebook && !site.widget.content.model?.readOnly;
+      return site.canWrite('');
     }
     if (!site.source(cell)?.trim() && action !== 'edit') {
       return false;
@@ -87,44 +85,45 @@ export class Actions {
       return true;
     }
     const isForPython = action === 'tests' || action === 'convert';
-    const isPython = site.mimeType(cell).includes('python');
+    // What a new notebook is written in its kernel says, once that has started.
+    const isPython = /python|^text\/plain$/.test(site.mimeType(cell));
     return site.isCode(cell) && (isPython || !isForPython);
   }
 
   /** Begin an action. One that is under way on the same target ends. */
-  start(action: Action, { site, cell }: ITarget, instruction = ''): void {
-    const { api, feedback, files, gatherer, model, view } = this._options;
+  async start(
+    offer: Offer,
+    { site, cell }: ITarget,
+    instruction = ''
+  ): Promise<void> {
+    const { gatherer, view } = this._options;
+    const load = () =>
+      import(/* webpackChunkName: 'on-demand-actions' */ './opened');
+    const opened = await load().catch(() => null);
+    if (!opened) {
+      const { trans } = view;
+      Notification.error(
+        trans.__('The AI actions could not be loaded. Reload the page.')
+      );
+      return;
+    }
     this.frame({ site, cell })?.dispose();
-    const session = new ActionSession({
-      action,
+    const frame = opened.open(this._options, {
+      action: offer,
       site,
       cell,
-      api,
-      model,
-      files,
       instruction,
       question: query =>
         gatherer.question({
-          task: TASKS[action],
+          task: TASKS[actionOf(offer)],
           widget: site.widget,
           cell,
           query
-        }),
-      loadDiffer: async () => (await import('./diff')).differ,
-      report: (route, outcome) => feedback.add(route, TASKS[action], outcome),
-      trans: view.trans
+        })
     });
-    const frame = new ActionFrame(session, view);
     const open: IOpen = { widget: site.widget, cell, frame };
     this._open.add(open);
     frame.disposed.connect(() => this._open.delete(open));
-    session.finished.connect(() => {
-      const isHere = frame.node.contains(document.activeElement);
-      frame.dispose();
-      if (isHere || document.activeElement === document.body) {
-        site.focus(cell);
-      }
-    });
     site.attach(frame, cell);
   }
 

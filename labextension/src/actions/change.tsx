@@ -2,6 +2,7 @@ import type { Extension } from '@codemirror/state';
 import * as React from 'react';
 
 import type { DiffView } from './diff';
+import { loadMerge } from './merge';
 import type { ActionSession } from './session';
 import type { IViewProps, IViewServices } from './view';
 import { isSeen } from './view';
@@ -23,7 +24,7 @@ export function Diff({ session, services }: IViewProps): React.ReactElement {
     let isGone = false;
     void (async () => {
       const [{ DiffView }, language] = await Promise.all([
-        import('./diff'),
+        loadMerge(),
         languageOf(session, services)
       ]);
       if (!isGone) {

@@ -97,6 +97,7 @@ export class DiffView implements IDisposable {
           'aria-label': label,
           'aria-multiline': 'true',
           'aria-readonly': 'true',
+          'data-lm-suppress-shortcuts': 'true',
           role: 'textbox',
           tabindex: '0'
         }),

@@ -7,7 +7,7 @@ import type { BoxLayout, Widget } from '@lumino/widgets';
 import { BoxPanel } from '@lumino/widgets';
 
 import { selectionOf, writeHunks } from './notebook';
-import type { IReplacement, ISite } from './site';
+import type { IReplacement, ISite, IWrittenCells } from './site';
 import type { ISelection } from './wire';
 
 /** What the gatherer calls the only text of a file. */
@@ -25,8 +25,12 @@ export class FileSite implements ISite {
 
   readonly canRun = false;
 
-  get closed(): Widget['disposed'] {
-    return this.widget.disposed;
+  get isReady(): boolean {
+    return this.widget.context.isReady;
+  }
+
+  get ready(): Promise<void> {
+    return this.widget.context.ready;
   }
 
   get theme(): string {
@@ -73,11 +77,22 @@ export class FileSite implements ISite {
     return new DisposableDelegate(() => text.changed.disconnect(changed));
   }
 
-  write(replacements: readonly IReplacement[]): string[] {
-    for (const { hunks } of replacements) {
-      writeHunks(this._text, hunks);
-    }
-    return [];
+  write(replacements: readonly IReplacement[]): IWrittenCells {
+    const written = replacements.map(({ hunks }) =>
+      writeHunks(this._text, hunks)
+    );
+    return {
+      cells: [],
+      undo: () => {
+        const isThere =
+          !this.widget.isDisposed &&
+          written.every(({ fits }) => fits(this._text));
+        if (isThere) {
+          written.forEach(({ undo }) => undo(this._text));
+        }
+        return isThere;
+      }
+    };
   }
 
   async run(): Promise<void> {

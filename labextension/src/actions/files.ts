@@ -3,11 +3,8 @@ import type { Contents } from '@jupyterlab/services';
 
 import { AidpError } from '../shared/request';
 
-/** A file that was written, and how to take that back. */
-export interface IWritten {
-  readonly path: string;
-  readonly undo: () => Promise<void>;
-}
+/** Takes a change back; returns false where what was written has changed since, and stays. */
+export type Undo = () => Promise<boolean> | boolean;
 
 type Manager = Pick<Contents.IManager, 'get' | 'save' | 'delete'>;
 
@@ -17,6 +14,10 @@ export async function readText(
   path: string
 ): Promise<string | null> {
   try {
+    // A look at the folders first: asking for what is not there is an error in the browser's console.
+    if (!(await exists(contents, path))) {
+      return null;
+    }
     const { content } = (await contents.get(path, {
       type: 'file',
       format: 'text',
@@ -31,13 +32,13 @@ export async function readText(
   }
 }
 
-/** Write a file, and the folders that it needs. `before` is what it holds now, as of `readText`. */
+/** Write a file, and the folders that it needs. `before` is what it holds now, as of `readText`. Returns the undo. */
 export async function writeText(
   contents: Manager,
   path: string,
   text: string,
   before: string | null
-): Promise<IWritten> {
+): Promise<Undo> {
   const made: string[] = [];
   try {
     for (const folder of parents(path)) {
@@ -50,21 +51,22 @@ export async function writeText(
   } catch (error) {
     throw asFileError(error, path);
   }
-  return {
-    path,
-    undo: async () => {
-      if (before !== null) {
-        await save(contents, path, before);
-        return;
-      }
-      await contents.delete(path);
-      for (const folder of made) {
-        const { content } = await contents.get(folder, { content: true });
-        if ((content as unknown[]).length === 0) {
-          await contents.delete(folder);
-        }
+  return async () => {
+    if ((await readText(contents, path)) !== text) {
+      return false;
+    }
+    if (before !== null) {
+      await save(contents, path, before);
+      return true;
+    }
+    await contents.delete(path);
+    for (const folder of made) {
+      const { content } = await contents.get(folder, { content: true });
+      if ((content as unknown[]).length === 0) {
+        await contents.delete(folder);
       }
     }
+    return true;
   };
 }
 
@@ -81,16 +83,20 @@ export function parents(path: string): string[] {
   return folders;
 }
 
-async function exists(contents: Manager, folder: string): Promise<boolean> {
-  try {
-    await contents.get(folder, { content: false });
-    return true;
-  } catch (error) {
-    if ((error as { response?: Response }).response?.status === 404) {
+/** Whether there is a file or folder, as far as its folders list it. */
+async function exists(contents: Manager, path: string): Promise<boolean> {
+  let folder = '';
+  for (const part of [...parents(path), path]) {
+    const { content } = (await contents.get(folder, { content: true })) as {
+      content: unknown;
+    };
+    const names = Array.isArray(content) ? (content as Contents.IModel[]) : [];
+    if (!names.some(({ name }) => name === PathExt.basename(part))) {
       return false;
     }
-    throw error;
+    folder = part;
   }
+  return true;
 }
 
 function save(

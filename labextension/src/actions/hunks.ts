@@ -50,6 +50,26 @@ export function edits(text: string, hunks: readonly IHunk[]): IEdit[] {
   });
 }
 
+/** What takes edits of a text back, as edits of the text with them in it. */
+export function inverse(text: string, done: readonly IEdit[]): IEdit[] {
+  let moved = 0;
+  return done.map(({ start, end, text: put }) => {
+    const at = start + moved;
+    moved += put.length - (end - start);
+    return {
+      start: at,
+      end: at + put.length,
+      text: text.slice(start, end)
+    };
+  });
+}
+
+/** A text with the line ends of another one: what a model says has plain ones. */
+export function withLineEndsOf(text: string, other: string): string {
+  const end = /\r?\n/.exec(other)?.[0] ?? '\n';
+  return text.replace(/\r?\n/g, end);
+}
+
 /** Whether two hunks of one text are about the same place. */
 function collide(a: IHunk, b: IHunk): boolean {
   const isPoint = a.from === a.to || b.from === b.to;

@@ -13,9 +13,14 @@ import type { IDisposable } from '@lumino/disposable';
 import { DisposableDelegate } from '@lumino/disposable';
 import type { PanelLayout, Widget } from '@lumino/widgets';
 
-import { edits } from './hunks';
-import type { IInsertion, IReplacement, ISite } from './site';
+import type { IEdit } from './hunks';
+import { edits, inverse } from './hunks';
+import type { IInsertion, IReplacement, ISite, IWrittenCells } from './site';
 import type { ISelection } from './wire';
+
+type ISharedCell = NonNullable<
+  NotebookPanel['model']
+>['sharedModel']['cells'][number];
 
 /** A notebook that is open. */
 export class NotebookSite implements ISite {
@@ -28,8 +33,12 @@ export class NotebookSite implements ISite {
 
   readonly canRun = true;
 
-  get closed(): Widget['disposed'] {
-    return this.widget.disposed;
+  get isReady(): boolean {
+    return this.widget.context.isReady;
+  }
+
+  get ready(): Promise<void> {
+    return this.widget.context.ready;
   }
 
   get theme(): string {
@@ -41,7 +50,7 @@ export class NotebookSite implements ISite {
   }
 
   source(cell: string): string | null {
-    return this._cell(cell)?.model.sharedModel.getSource() ?? null;
+    return this._shared(cell)?.getSource() ?? null;
   }
 
   label(cell: string): string {
@@ -56,7 +65,7 @@ export class NotebookSite implements ISite {
     return (
       !isDisposed &&
       !content.model?.readOnly &&
-      this._cell(cell)?.model.getMetadata('editable') !== false
+      this._shared(cell)?.getMetadata('editable') !== false
     );
   }
 
@@ -77,33 +86,73 @@ export class NotebookSite implements ISite {
   }
 
   watch(cells: readonly string[], changed: () => void): IDisposable {
-    const sources = cells.flatMap(
-      cell => this._cell(cell)?.model.sharedModel ?? []
-    );
+    let sources: ISharedCell[] = [];
+    const leave = () =>
+      sources.forEach(source => source.changed.disconnect(changed));
+    const look = () => {
+      leave();
+      sources = cells.flatMap(cell => this._shared(cell) ?? []);
+      sources.forEach(source => source.changed.connect(changed));
+    };
+    // A cell that is moved is another one with the same id.
+    const relook = () => {
+      look();
+      changed();
+    };
     const list = this.widget.content.model?.cells;
-    for (const source of sources) {
-      source.changed.connect(changed);
-    }
-    list?.changed.connect(changed);
+    list?.changed.connect(relook);
+    look();
     return new DisposableDelegate(() => {
-      for (const source of sources) {
-        source.changed.disconnect(changed);
-      }
-      list?.changed.disconnect(changed);
+      leave();
+      list?.changed.disconnect(relook);
     });
   }
 
   write(
     replacements: readonly IReplacement[],
     insertions: readonly IInsertion[]
-  ): string[] {
-    const touched: string[] = [];
-    for (const { cell, hunks } of replacements) {
-      const found = this._cell(cell)!;
-      writeHunks(found.model.sharedModel, hunks);
-      touched.push(cell);
-    }
+  ): IWrittenCells {
     const shared = this.widget.content.model!.sharedModel;
+    const touched: string[] = [];
+    const replaced = new Map<string, ITakeBack>();
+    let made = new Map<string, string>();
+    // Where each cell has an undo of its own, each is a step; else all of it is one.
+    const together = (change: () => void) =>
+      shared.disableDocumentWideUndoRedo ? change() : inOneStep(shared, change);
+    together(() => {
+      for (const { cell, hunks } of replacements) {
+        replaced.set(cell, writeHunks(this._shared(cell)!, hunks));
+      }
+      made = this._insert(insertions);
+    });
+    touched.push(...replaced.keys(), ...made.keys());
+    const order = shared.cells.map(({ id }) => id);
+    return {
+      cells: touched
+        .filter(id => this._shared(id)?.cell_type !== 'raw')
+        .sort((a, b) => order.indexOf(a) - order.indexOf(b)),
+      undo: () => {
+        const isThere =
+          [...replaced].every(([cell, { fits }]) => {
+            const source = this._shared(cell);
+            return source && fits(source);
+          }) &&
+          [...made].every(([cell, source]) => this.source(cell) === source);
+        if (isThere) {
+          together(() => {
+            replaced.forEach(({ undo }, cell) => undo(this._shared(cell)!));
+            this._take([...made.keys()]);
+          });
+        }
+        return isThere;
+      }
+    };
+  }
+
+  /** Returns the new cells' sources by their ids. */
+  private _insert(insertions: readonly IInsertion[]): Map<string, string> {
+    const shared = this.widget.content.model!.sharedModel;
+    const ids = new Map<string, string>();
     const [above, below] = [[], []] as [IInsertion[], IInsertion[]];
     for (const insertion of insertions) {
       (insertion.where === 'insert_above' ? above : below).push(insertion);
@@ -119,14 +168,20 @@ export class NotebookSite implements ISite {
           const made = shared.insertCells(at, [
             { cell_type: type, source, metadata: {} }
           ]);
-          touched.push(made[0]!.id);
+          ids.set(made[0]!.id, source);
         }
       });
     }
-    const order = shared.cells.map(({ id }) => id);
-    return touched
-      .filter(id => this._cell(id)?.model.type !== 'raw')
-      .sort((a, b) => order.indexOf(a) - order.indexOf(b));
+    return ids;
+  }
+
+  private _take(cells: readonly string[]): void {
+    const shared = this.widget.content.model!.sharedModel;
+    inOneStep(shared, () => {
+      for (const cell of cells) {
+        shared.deleteCell(shared.cells.findIndex(({ id }) => id === cell));
+      }
+    });
   }
 
   async run(cells: readonly string[]): Promise<void> {
@@ -147,7 +202,16 @@ export class NotebookSite implements ISite {
       frame.dispose();
       return;
     }
-    attachToCell(frame, found);
+    attachToCell(frame, found, () => {
+      // One that is moved is taken away and put back, as another one with the same id.
+      (found.layout as PanelLayout).removeWidget(frame);
+      frame.parent = null;
+      queueMicrotask(() => {
+        if (!frame.isDisposed) {
+          this.attach(frame, cell);
+        }
+      });
+    });
   }
 
   focus(cell: string): void {
@@ -160,6 +224,15 @@ export class NotebookSite implements ISite {
     }
   }
 
+  /** A cell's text, whether the cell is drawn or not. */
+  private _shared(id: string): ISharedCell | undefined {
+    return this.widget.isDisposed
+      ? undefined
+      : this.widget.content.model?.sharedModel.cells.find(
+          cell => cell.id === id
+        );
+  }
+
   private _cell(id: string): Cell | undefined {
     return this.widget.isDisposed
       ? undefined
@@ -167,8 +240,12 @@ export class NotebookSite implements ISite {
   }
 }
 
-/** Put a widget below a cell's input and output, now or once the cell is drawn. */
-export function attachToCell(widget: Widget, cell: Cell): void {
+/** Put a widget below a cell's input and output, now or once the cell is drawn; it goes with the cell by default. */
+export function attachToCell(
+  widget: Widget,
+  cell: Cell,
+  gone: () => void = () => widget.dispose()
+): void {
   const add = () => {
     if (!cell.isDisposed && !widget.isDisposed) {
       const layout = cell.layout as PanelLayout;
@@ -176,7 +253,7 @@ export function attachToCell(widget: Widget, cell: Cell): void {
       layout.insertWidget(layout.widgets.length - 1, widget);
     }
   };
-  cell.disposed.connect(() => widget.dispose());
+  cell.disposed.connect(gone);
   if (cell.isPlaceholder()) {
     void cell.ready.then(add);
   } else {
@@ -184,14 +261,33 @@ export function attachToCell(widget: Widget, cell: Cell): void {
   }
 }
 
+type ISource = CodeEditor.IModel['sharedModel'];
+
+/** Takes hunks back, in one step. */
+export interface ITakeBack {
+  /** Whether a text is as it was written. */
+  fits(source: ISource): boolean;
+  undo(source: ISource): void;
+}
+
 /** Put hunks into a text, in one step. */
 export function writeHunks(
-  source: CodeEditor.IModel['sharedModel'],
+  source: ISource,
   hunks: IReplacement['hunks']
-): void {
-  const todo = edits(source.getSource(), hunks).reverse();
+): ITakeBack {
+  const before = source.getSource();
+  const todo = edits(before, hunks);
+  put(source, todo);
+  const after = source.getSource();
+  return {
+    fits: source => source.getSource() === after,
+    undo: source => put(source, inverse(before, todo))
+  };
+}
+
+function put(source: ISource, todo: readonly IEdit[]): void {
   inOneStep(source, () => {
-    for (const { start, end, text } of todo) {
+    for (const { start, end, text } of [...todo].reverse()) {
       source.updateSource(start, end, text);
     }
   });

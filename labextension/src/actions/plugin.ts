@@ -132,12 +132,14 @@ const actions: JupyterFrontEndPlugin<void> = {
           return target !== null && actions.can(action, target);
         },
         isVisible: () => action !== 'summary' || isNotebook(actions.target()),
-        execute: args => {
+        execute: async args => {
+          // At first a document is empty, and its cells are other ones.
+          await actions.target(cellOf(args))?.site.ready;
           const target = actions.target(cellOf(args));
           if (target && actions.can(action, target)) {
             const { instruction } = args;
             const words = typeof instruction === 'string' ? instruction : '';
-            actions.start(action, target, words);
+            await actions.start(action, target, words);
           }
         }
       });
@@ -196,9 +198,9 @@ const actions: JupyterFrontEndPlugin<void> = {
     }
 
     if (notebooks) {
-      watchFailures(notebooks, trans, (panel, cell) =>
-        actions.start('fix', { site: actions.notebook(panel), cell })
-      );
+      watchFailures(notebooks, trans, (panel, cell) => {
+        void actions.start('fix', { site: actions.notebook(panel), cell });
+      });
     }
   }
 };

@@ -7,12 +7,15 @@ import type { IContextQuestion } from '../ai/context/wire';
 import type { IAiModel } from '../ai/tokens';
 import { AidpError, asAidpError } from '../shared/request';
 import type { ActionsApi } from './api';
-import { apply } from './hunks';
+import type { Undo } from './files';
+import { apply, withLineEndsOf } from './hunks';
 import type { Differ, IPart } from './review';
 import { Review } from './review';
 import type { IInsertion, IReplacement, ISite } from './site';
 import { TestRun } from './tests';
-import type { Action, IContextChosen, IDone, IProposal } from './wire';
+import type { Offer } from './tokens';
+import type { IChange, IContextChosen, IDone, IProposal } from './wire';
+import { whereOf } from './wording';
 
 /** An answer that is longer does not end: it is stopped. */
 export const LONGEST = 400_000;
@@ -31,18 +34,25 @@ export type Phase =
 export interface IFiles {
   /** The text as it is now, in its editor where it is open; null where there is none. */
   read(path: string): Promise<string | null>;
-  /** Write a file, and offer to take that back. Returns false where the user would not have one replaced. */
-  write(path: string, text: string, before: string | null): Promise<boolean>;
-  open(path: string): void;
+  /** Write a file. Returns what takes that back; null where the user would not have a file replaced. */
+  write(
+    path: string,
+    text: string,
+    before: string | null
+  ): Promise<Undo | null>;
+  /** Save a file where it is open and changed. */
+  save(path: string): Promise<void>;
+  /** Say what was written, and offer to take it back. */
+  offerUndo(message: string, undo: Undo): void;
 }
 
 export interface ISessionOptions {
-  readonly action: Action;
+  readonly action: Offer;
   readonly site: ISite;
   /** The id of the target. */
   readonly cell: string;
   readonly api: ActionsApi;
-  /** In the user's words; `edit` asks for it where there is none. */
+  /** In the user's words, or the path of a new module; those two ask for it where there is none. */
   readonly instruction: string;
   readonly model: Pick<IAiModel, 'track'>;
   readonly files: IFiles;
@@ -58,7 +68,7 @@ export interface ISessionOptions {
 export class ActionSession implements IDisposable {
   constructor(readonly options: ISessionOptions) {
     const { action, instruction } = options;
-    const isAsked = action !== 'edit' || instruction !== '';
+    const isAsked = !needsWords(action) || instruction !== '';
     this._phase = isAsked ? 'asking' : 'instructing';
     if (isAsked) {
       void this.ask(instruction);
@@ -144,6 +154,8 @@ export class ActionSession implements IDisposable {
     const abort = (this._abort = new AbortController());
     const { signal } = abort;
     const call = model.track();
+    const isModule = action === 'module';
+    const words = isModule ? '' : instruction;
     this._changed.emit();
     try {
       const differ = this.options.loadDiffer();
@@ -151,10 +163,11 @@ export class ActionSession implements IDisposable {
       differ.catch(() => undefined);
       const { by, events } = await api.ask(
         {
-          action,
-          context: question(instruction),
+          action: isModule ? 'convert' : action,
+          context: question(words),
           selection: site.selection(cell),
-          instruction
+          instruction: words,
+          path_for_new_file: isModule ? instruction : ''
         },
         signal
       );
@@ -262,8 +275,13 @@ export class ActionSession implements IDisposable {
   runTests(): void {
     const run = this._proposal?.run;
     if (run) {
+      const { api, files, site } = this.options;
       this._tests?.dispose();
-      this._tests = new TestRun(run.path, this.options.api);
+      // What is run is on the disk: the tests, and the file that they are about.
+      this._tests = new TestRun(run.path, api, async () => {
+        await files.save(run.path);
+        await files.save(site.path);
+      });
       this._tests.changed.connect(() => this._changed.emit());
       void this._tests.start();
     }
@@ -289,14 +307,20 @@ export class ActionSession implements IDisposable {
       this._changed.emit();
       return;
     }
-    const changes = [];
+    const changes: IChange[] = [];
     for (const change of proposal.changes) {
-      if (change.kind === 'create_file') {
-        const original = await files.read(change.path);
-        this._existing.set(change.path, original);
-        changes.push({ ...change, original: original ?? '' });
+      const { kind, path } = change;
+      if (
+        kind === 'create_file' ||
+        (kind === 'replace' && path !== site.path)
+      ) {
+        const original = await files.read(path);
+        this._existing.set(path, original);
+        changes.push(about(original ?? '', { ...change, kind: 'create_file' }));
       } else {
-        changes.push(change);
+        const now = kind === 'replace' ? site.source(change.cell) : null;
+        const isSame = now !== null && plain(now) === plain(change.original);
+        changes.push(isSame ? about(now, change) : change);
       }
     }
     signal.throwIfAborted();
@@ -346,18 +370,33 @@ export class ActionSession implements IDisposable {
   }
 
   private async _write(review: Review, run: boolean): Promise<void> {
-    const { site } = this.options;
+    const { files, site, trans } = this.options;
     this._phase = 'writing';
     this._watching?.dispose();
     this._changed.emit();
     try {
       this._plan(review);
+      const labels = review.parts
+        .filter(part => review.verdict(part).length > 0)
+        .map(part => whereOf(part, site, trans));
       const written = await this._writeFiles(review);
       // A question about a file may have taken a while.
       const { replacements, insertions } = this._plan(review);
-      const cells = site.write(replacements, insertions);
+      const { cells, undo } = site.write(replacements, insertions);
       this._report('accepted');
-      if (this._proposal?.run && written.includes(this._proposal.run.path)) {
+      // One text has its own undo.
+      if (written.size + insertions.length > 0 || replacements.length > 1) {
+        const undone = [...written.values(), undo];
+        files.offerUndo(
+          trans.__('Accepted: %1', labels.join(', ')),
+          async () => {
+            // All that can be, whatever has become of the rest.
+            const all = await Promise.all(undone.map(undo => undo()));
+            return all.every(Boolean);
+          }
+        );
+      }
+      if (this._proposal?.run && written.has(this._proposal.run.path)) {
         this._phase = 'applied';
         this._changed.emit();
       } else {
@@ -403,9 +442,10 @@ export class ActionSession implements IDisposable {
     return { replacements, insertions };
   }
 
-  private async _writeFiles(review: Review): Promise<string[]> {
+  /** Returns what takes each file back, by its path. */
+  private async _writeFiles(review: Review): Promise<Map<string, Undo>> {
     const { files } = this.options;
-    const written: string[] = [];
+    const written = new Map<string, Undo>();
     for (const part of review.parts) {
       const { kind, path } = part.change;
       const hunks = review.verdict(part);
@@ -416,8 +456,10 @@ export class ActionSession implements IDisposable {
       if (before !== this._existing.get(path)) {
         throw this._staleFile(part);
       }
-      if (await files.write(path, apply(part.original, hunks), before)) {
-        written.push(path);
+      const text = apply(part.original, hunks);
+      const undo = await files.write(path, text, before);
+      if (undo) {
+        written.set(path, undo);
       }
     }
     return written;
@@ -505,4 +547,19 @@ export class ActionSession implements IDisposable {
   private _tests: TestRun | null = null;
   private _text = '';
   private _watching: IDisposable | null = null;
+}
+
+/** Whether an action begins with a question to the user. */
+function needsWords(offer: Offer): boolean {
+  return offer === 'edit' || offer === 'module';
+}
+
+function plain(text: string): string {
+  return withLineEndsOf(text, '');
+}
+
+/** A change as one of a text as it is, with the line ends of that. */
+function about(original: string, change: IChange): IChange {
+  const source = withLineEndsOf(change.source, original);
+  return { ...change, original, source };
 }

@@ -3,8 +3,11 @@
  * open its text. Shortcuts of the whole page, such as the one that saves, work as ever.
  */
 export function shield(node: HTMLElement): void {
-  node.dataset.lmSuppressShortcuts = 'true';
   node.dataset.jpSuppressContextMenu = 'true';
+  // On what has the focus: the notebook's shortcuts are looked for there before they are further up.
+  node.addEventListener('focusin', ({ target }) => {
+    (target as HTMLElement).dataset.lmSuppressShortcuts = 'true';
+  });
   for (const type of ['dblclick', 'contextmenu']) {
     node.addEventListener(type, event => event.stopPropagation());
   }

@@ -1,7 +1,7 @@
 import type { IDisposable } from '@lumino/disposable';
-import type { ISignal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 
+import type { Undo } from './files';
 import type { IHunk } from './hunks';
 import type { ISelection } from './wire';
 
@@ -20,9 +20,19 @@ export interface IInsertion {
   readonly source: string;
 }
 
+/** What was written into a document. */
+export interface IWrittenCells {
+  /** The ids of what can be run of it, in their order. */
+  readonly cells: readonly string[];
+  readonly undo: Undo;
+}
+
 /** An open document in which something is asked and changed. Its texts are its cells; a file is one text. */
 export interface ISite {
   readonly widget: Widget;
+  /** What it holds is there: at first a document is empty. */
+  readonly isReady: boolean;
+  readonly ready: Promise<void>;
   /** Below the server's root. */
   readonly path: string;
   /** A text of it as it is now; null where it is gone. */
@@ -40,11 +50,11 @@ export interface ISite {
   readonly theme: string;
   /** Some text of it may have changed, or is gone. */
   watch(cells: readonly string[], changed: () => void): IDisposable;
-  /** Change each text in one step that one undo takes back. Returns the ids of the code cells that it is about. */
+  /** Change each text in one step that one undo takes back. */
   write(
     replacements: readonly IReplacement[],
     insertions: readonly IInsertion[]
-  ): string[];
+  ): IWrittenCells;
   /** Run cells; there is nothing to run in a file. */
   run(cells: readonly string[]): Promise<void>;
   readonly canRun: boolean;
@@ -52,6 +62,4 @@ export interface ISite {
   attach(frame: Widget, cell: string): void;
   /** Go back to a text. */
   focus(cell: string): void;
-  /** It is closed. */
-  readonly closed: ISignal<Widget, void>;
 }

@@ -14,7 +14,9 @@ const LINES = 2_000;
 export class TestRun implements IDisposable {
   constructor(
     readonly path: string,
-    private _api: Pick<ActionsApi, 'runTests'>
+    private _api: Pick<ActionsApi, 'runTests'>,
+    /** Brings what is run to the disk. */
+    private _save: () => Promise<void>
   ) {}
 
   get changed(): ISignal<this, void> {
@@ -51,6 +53,8 @@ export class TestRun implements IDisposable {
     this._isRunning = true;
     this._changed.emit();
     try {
+      await this._save();
+      signal.throwIfAborted();
       for await (const event of this._api.runTests(this.path, signal)) {
         if (event.type === 'line') {
           this._lines = [...this._lines.slice(1 - LINES), event.text];

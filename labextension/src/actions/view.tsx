@@ -18,6 +18,7 @@ import { Diff } from './change';
 import { Foot } from './foot';
 import type { ActionSession } from './session';
 import { Tests } from './testview';
+import { isModulePath, moduleFor } from './modules';
 import { actionName, whereOf } from './wording';
 
 /** What the frame needs of Lab. */
@@ -133,9 +134,17 @@ function Body(props: IViewProps): React.ReactElement {
 
 function Instructing({ session, services }: IViewProps): React.ReactElement {
   const { trans } = services;
-  const [words, setWords] = React.useState(session.draft);
+  const { action, cell, site } = session.options;
+  const isModule = action === 'module';
+  const [words, setWords] = React.useState(
+    session.draft || (isModule ? moduleFor(site, cell) : '')
+  );
+  const label = isModule
+    ? trans.__('New file')
+    : trans.__('What should change?');
+  const isFit = isModule ? isModulePath(words.trim()) : words.trim() !== '';
   const ask = () => {
-    if (words.trim()) {
+    if (isFit) {
       void session.ask(words.trim());
     }
   };
@@ -144,8 +153,12 @@ function Instructing({ session, services }: IViewProps): React.ReactElement {
       <input
         className="jp-AidpField"
         data-first
-        aria-label={trans.__('What should change?')}
-        placeholder={trans.__('What should change?')}
+        aria-label={label}
+        placeholder={label}
+        title={
+          isModule ? trans.__('A path below the top folder, ending in .py') : ''
+        }
+        aria-invalid={!isFit && words.trim() !== ''}
         maxLength={20_000}
         value={words}
         onChange={({ currentTarget: { value } }) => {
@@ -159,8 +172,8 @@ function Instructing({ session, services }: IViewProps): React.ReactElement {
           }
         }}
       />
-      <Button disabled={!words.trim()} onClick={ask}>
-        {trans.__('Ask')}
+      <Button disabled={!isFit} onClick={ask}>
+        {isModule ? trans.__('Convert') : trans.__('Ask')}
       </Button>
     </div>
   );

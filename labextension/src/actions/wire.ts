@@ -40,6 +40,8 @@ export interface IActionAsked {
   readonly context: IContextQuestion;
   readonly selection: ISelection | null;
   readonly instruction: string;
+  /** Where `convert` writes a module; it writes a function without one. */
+  readonly path_for_new_file?: string;
   readonly privacy?: Privacy | null;
 }
 

@@ -2,11 +2,11 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IPart } from './review';
 import type { ISite } from './site';
-import type { Action } from './wire';
+import type { Offer } from './tokens';
 
 /** What an action is called in a menu. */
-export function actionName(action: Action, trans: TranslationBundle): string {
-  switch (action) {
+export function actionName(offer: Offer, trans: TranslationBundle): string {
+  switch (offer) {
     case 'explain':
       return trans.__('Explain');
     case 'fix':
@@ -20,7 +20,9 @@ export function actionName(action: Action, trans: TranslationBundle): string {
     case 'review':
       return trans.__('Review');
     case 'convert':
-      return trans.__('Convert to Function or Module');
+      return trans.__('Convert to Function');
+    case 'module':
+      return trans.__('Convert to Module…');
     case 'generate':
       return trans.__('Generate from Comment');
     case 'summary':

@@ -6,7 +6,9 @@ import type { Contents } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { asAidpError } from '../shared/request';
+import type { Undo } from './files';
 import { readText, writeText } from './files';
+import { loadMerge } from './merge';
 import { writeHunks } from './notebook';
 import type { IFiles } from './session';
 
@@ -32,49 +34,62 @@ export class Workspace implements IFiles {
     path: string,
     text: string,
     before: string | null
-  ): Promise<boolean> {
-    const { contents, trans } = this._options;
+  ): Promise<Undo | null> {
     const editor = this._editor(path);
     if (editor) {
-      // As if it were typed: not saved yet, and the editor's undo takes it back.
+      // As if it were typed: not saved yet, and the editor's undo takes it back, too.
       const source = editor.content.model.sharedModel;
-      const { differ } = await import('./diff');
-      writeHunks(source, differ(source.getSource(), text));
-      return true;
+      const { differ } = await loadMerge();
+      const { fits, undo } = writeHunks(
+        source,
+        differ(source.getSource(), text)
+      );
+      return () => {
+        const isThere = !editor.isDisposed && fits(source);
+        if (isThere) {
+          undo(source);
+        }
+        return isThere;
+      };
     }
     if (before !== null && !(await this._mayReplace(path))) {
-      return false;
+      return null;
     }
-    const { undo } = await writeText(contents, path, text, before);
-    Notification.success(
-      before === null
-        ? trans.__('Written: %1', path)
-        : trans.__('Replaced: %1', path),
-      {
-        autoClose: 8000,
-        actions: [
-          {
-            label: trans.__('Undo'),
-            callback: () => void this._undo(path, undo)
-          }
-        ]
-      }
-    );
-    return true;
+    return writeText(this._options.contents, path, text, before);
+  }
+
+  async save(path: string): Promise<void> {
+    const context = this._editor(path)?.context;
+    if (context?.model.dirty) {
+      await context.save();
+    }
   }
 
   open(path: string): void {
     this._options.documents?.openOrReveal(path);
   }
 
-  private async _undo(path: string, undo: () => Promise<void>): Promise<void> {
+  offerUndo(message: string, undo: Undo): void {
     const { trans } = this._options;
-    try {
-      await undo();
-      Notification.info(trans.__('Taken back: %1', path), { autoClose: 3000 });
-    } catch (error) {
-      Notification.error(asAidpError(error).message);
-    }
+    const callback = async () => {
+      try {
+        if (await undo()) {
+          Notification.info(trans.__('Taken back.'), { autoClose: 3000 });
+        } else {
+          Notification.error(
+            trans.__(
+              'Not all of it was taken back: what has changed since stays.'
+            )
+          );
+        }
+      } catch (error) {
+        Notification.error(asAidpError(error).message);
+      }
+    };
+    Notification.success(message, {
+      autoClose: 8000,
+      actions: [{ label: trans.__('Undo'), callback: () => void callback() }]
+    });
   }
 
   private async _mayReplace(path: string): Promise<boolean> {

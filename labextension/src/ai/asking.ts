@@ -31,7 +31,9 @@ export class Asker {
     const { signal } = suggestion.abort;
     let call: ICall | undefined;
     try {
-      await pause(delay, signal);
+      if (delay > 0) {
+        await pause(delay, signal);
+      }
       call = this._model.track();
       mark('request');
       const { by, text } = await this._api.complete(

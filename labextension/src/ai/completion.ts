@@ -52,6 +52,8 @@ export interface IProviderOptions {
 
 /** How many suggestions are remembered. */
 const REMEMBERED = 24;
+/** A text that changes so long after the last key was changed by something else. */
+const LATE_MS = 1000;
 /** How freely the second and third suggestion are written. */
 const OTHERS = [0.7, 1];
 
@@ -82,6 +84,9 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
   readonly schema = {
     default: { autoFillInMiddle: true, debouncerDelay: 0, timeout: 120000 }
   };
+
+  /** When the last key was pressed, by `performance.now()`. */
+  keyAt = -Infinity;
 
   /** Set by the plugin before the first suggestion. */
   set settings(settings: ICompletionSettings) {
@@ -293,7 +298,11 @@ export class AidpInlineProvider implements IInlineCompletionProvider {
     const suggestion = new Suggestion(place, making, context);
     const origin = { paths, conversation };
     this._origins.set(suggestion, origin);
-    const manner = { maxTokens, temperature, delay: asked ? 0 : debounce };
+    // From the key on, not from when Lab and this page had the time to ask.
+    const since = performance.now() - this.keyAt;
+    const waited = since < LATE_MS ? since : 0;
+    const delay = asked ? 0 : Math.max(0, debounce - waited);
+    const manner = { maxTokens, temperature, delay };
     void this._asker.ask(suggestion, origin, manner).then(isWhole => {
       if (!isWhole) {
         this._forget(suggestion);

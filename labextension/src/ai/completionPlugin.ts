@@ -212,6 +212,7 @@ function addCommands(options: ICommandsOptions): void {
   document.addEventListener(
     'keydown',
     event => {
+      provider.keyAt = event.timeStamp;
       if (atKey.some(command => runsShortcut(commands, command, event))) {
         event.preventDefault();
         event.stopPropagation();

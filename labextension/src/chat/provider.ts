@@ -8,7 +8,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IContextQuestion } from '../ai/context/wire';
 import type { MentionKind } from './mentions';
-import { KINDS, mention } from './mentions';
+import { KINDS, isMentionable, mention } from './mentions';
 
 const MOST = 30;
 /** How long a folder's list is good enough while a name is typed. */
@@ -134,9 +134,7 @@ export class MentionProvider implements IChatCommandProvider {
   private _variables(typed: string): IChatCommand[] {
     const { kernel } = this._options.question() ?? {};
     return [...(kernel?.variables ?? [])]
-      .filter(
-        ({ name }) => name.startsWith(typed) && isMentionable('df', name)
-      )
+      .filter(({ name }) => name.startsWith(typed) && isMentionable('df', name))
       .sort((a, b) => Number(!!b.columns) - Number(!!a.columns))
       .map(({ name, type, shape }) =>
         this._command(

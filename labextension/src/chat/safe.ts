@@ -117,6 +117,12 @@ function withoutFetching(html: string, trans: TranslationBundle): string {
         element.removeAttribute(name);
       }
     }
+    // Lab runs the command that an element names in such an attribute when it is clicked.
+    for (const { name } of [...element.attributes]) {
+      if (name.startsWith('data-') && name !== 'data-jupyter-id') {
+        element.removeAttribute(name);
+      }
+    }
     if (!isPlainStyle(element.getAttribute('style') ?? '')) {
       element.removeAttribute('style');
     }

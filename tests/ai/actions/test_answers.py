@@ -47,6 +47,7 @@ ANSWERS = {
     "+df.groupby('sex').mean()",
     "chat marks": f"```python\n{CODE}\n```<|im_end|>",
     "only the line that changes": "Write\n```python\ndf.groupby('sex').mean()\n```",
+    "words in a fence before": f"```python\nThe method is misspelt\n```\n```python\n{CODE}\n```",
     "blank lines around": f"```python\n\n\n{CODE}\n\n\n```",
 }
 
@@ -84,6 +85,7 @@ REFUSED = {
     ),
     "a diff that changes nothing": ("```diff\n@@ -1 +1 @@\n import pandas as pd\n```", "changes nothing"),
     "cells that are not there": ("```python cell=8\nx = 1\n```\n```python cell=9\nx = 2\n```", "not there"),
+    "words in a fence": ("```python\nthe whole new source of cell 1\n```", "no code"),
     "only thinking": ("<think>\n```python\nx = 1\n```", "no code"),
     "JSON without code": ('{"answer": 42}', "no code"),
 }

@@ -157,6 +157,26 @@ async def test_a_file_that_is_mentioned_is_told_from_the_disk(
     assert last.notes[0].startswith("../x was not told: ")
 
 
+async def test_who_wants_nothing_told_is_told_of_nothing_but_what_is_named(
+    chat: ChatService, local: Scripted, tmp_path: Path
+) -> None:
+    for name in ("puffin", "named", "attached"):
+        (tmp_path / "work" / f"{name}.py").write_text(f"def {name}():\n    return 'the {name} file'\n")
+    await events(chat, turn("What does puffin do?"))
+    assert "the puffin file" in sent(local), "else it would be found by its words"
+    first, *_ = await events(chat, turn("What does puffin do?", is_quiet=True))
+    assert "the puffin file" not in sent(local)
+    assert isinstance(first, Began)
+    assert (first.context, first.paths) == ("", ())
+    named = turn("And puffin in @file:named.py?", is_quiet=True, attachments=(Attached("attached.py"),))
+    first, *_ = await events(chat, named)
+    assert "the puffin file" not in sent(local)
+    assert "the named file" in sent(local)
+    assert "the attached file" in sent(local)
+    assert isinstance(first, Began)
+    assert set(first.paths) == {"named.py", "attached.py"}
+
+
 async def test_what_was_for_local_models_goes_only_to_them(chat: ChatService, local: Scripted) -> None:
     history = (Said("private", stays_local=True), Said("answer", True, stays_local=True), Said("open"))
     await events(chat, turn("Next", history=history, privacy=Privacy.LOCAL))

@@ -144,3 +144,29 @@ def test_rows_in_a_file_of_the_workspace_are_not_found_by_words(tmp_path: Path, 
     (tmp_path / path).write_text(text)
     asked = question([cell("here", "x")], "here", query="which passenger had the cabin for what fare in people")
     assert "Braund" not in choose(asked, tmp_path).text
+
+
+@pytest.mark.parametrize("path", ["people.csv", "people.json", "people.ipynb"])
+def test_a_file_of_data_that_is_worked_on_is_told_only_where_it_is_named_or_values_are_allowed(path: str) -> None:
+    asked = question([cell("file", "passenger,cabin\nBraund,C85")], "file", query="explain")
+    assert asked.document is not None
+    asked.document.kind, asked.document.path = "file", path
+    chosen = choose(asked)
+    assert "Braund" not in chosen.text
+    assert [(item.kind, item.id) for item in chosen.withheld] == [("file", path)]
+    asked.kernel = kernel(allows_values=True)
+    assert "Braund" in choose(asked).text
+    asked.kernel, asked.mentions = None, [f"file:{path}"]
+    assert "Braund" in choose(asked).text
+
+
+@pytest.mark.parametrize("end", ["", ',\n "cells'])
+def test_of_a_notebook_that_is_open_as_text_the_outputs_are_not_told_cut_or_not(end: str) -> None:
+    output = '{"output_type": "stream", "text": "passenger cabin fare Braund"}'
+    code = f'{{"cell_type": "code", "source": "passenger = cabin", "outputs": [{output}]}}'
+    text = f'{{"cells": [{code}]{end or "}"}'
+    asked = question([cell("here", "x")], "here", query="which passenger had the cabin for what fare")
+    asked.open = [OpenFileSaid(path="other.ipynb", text=text)]
+    assert "Braund" not in choose(asked).text
+    asked.mentions = ["file:other.ipynb"]
+    assert "Braund" not in choose(asked).text
