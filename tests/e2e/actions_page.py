@@ -74,6 +74,5 @@ def focused(page: Page) -> str:
 
 
 def faults(page: Page) -> list[str]:
-    """Return what the console says of errors, but for answers that say no and what Lab's debugger says at a close."""
-    known = ("Failed to load resource", "Could not restore the debugger state")
-    return [error for error in page.errors if not error.startswith(known)]  # type: ignore[attr-defined]
+    """Return what the console says of errors, but for what Lab's debugger says when its notebook closes."""
+    return [error for error in page.errors if not error.startswith("Could not restore the debugger state")]  # type: ignore[attr-defined]

@@ -25,8 +25,9 @@ from tests.e2e.actions_page import (
     text,
 )
 from tests.e2e.axe import violations
-from tests.e2e.lab_page import code_cell, command, dark, open_file, open_notebook, run, shoot
+from tests.e2e.lab_page import code_cell, command, dark, open_file, open_notebook, run, shoot, wait_for_lab
 from tests.support.jupyter import Server
+from tests.support.lab import write_notebook
 from tests.support.processes import wait_until
 from tests.support.scripted import Scripted
 
@@ -71,6 +72,81 @@ def test_two_clicks_lead_from_a_failed_cell_to_a_green_one(
     expect(frame(page)).to_have_count(0)
     assert text(page, 1) == MENDED
     assert len(scripted.chats) == 1
+    assert faults(page) == []
+
+
+@pytest.mark.parametrize("action", ["aidp:explain", "aidp:optimize"])
+def test_an_action_may_begin_before_the_notebook_is_there(
+    scripted_lab: Server, scripted: Scripted, page: Page, action: str
+) -> None:
+    scripted.script(fenced(TYPED), kind="chat")
+    write_notebook(scripted_lab.root / "early.ipynb", [MEAN])
+    page.goto(f"{scripted_lab.url}lab?reset&token={scripted_lab.token}")
+    wait_for_lab(page)
+    page.evaluate(
+        """async action => {
+            const { commands, shell } = jupyterapp;
+            void commands.execute('docmanager:open', { path: 'early.ipynb' });
+            while (!shell.currentWidget?.sessionContext) {
+                await new Promise(requestAnimationFrame);
+            }
+            if (shell.currentWidget.context.isReady) {
+                throw new Error('It is there already.');
+            }
+            await commands.execute(action);
+        }""",
+        action,
+    )
+    expect(frame(page, "answered" if action == "aidp:explain" else "reviewing")).to_be_visible()
+    assert "def mean" in scripted.chats[0].text
+    assert faults(page) == []
+
+
+def test_actions_need_no_kernel(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
+    scripted.script([fenced(TYPED), fenced(TYPED.replace("y = 3", "y = 4"))], kind="chat")
+    file = scripted_lab.root / "nokernel.ipynb"
+    notebook = write_notebook(file, [MEAN])
+    notebook.metadata["kernelspec"] = {"name": "gone", "display_name": "Gone", "language": "python"}
+    nbformat.write(notebook, file)
+    open_file(page, scripted_lab, "nokernel.ipynb")
+    page.locator(".jp-Dialog").get_by_role("button", name="No Kernel").click()  # Lab asks which one to take
+    command(page, "aidp:document")
+    reviewed(page)
+    press(page, "Accept all")
+    expect(frame(page)).to_have_count(0)
+    assert text(page) == TYPED
+    page.get_by_role("button", name="No Kernel").wait_for()
+    # With one that died.
+    open_notebook(page, scripted_lab, "dead.ipynb", [TYPED])
+    page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    command(page, "aidp:document")
+    reviewed(page)
+    press(page, "Accept")
+    expect(frame(page)).to_have_count(0)
+    assert text(page) == TYPED.replace("y = 3", "y = 4")
+
+
+def test_a_proposal_moves_with_its_cell(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
+    scripted.script(fenced(MENDED), kind="chat")
+    notebook = open_notebook(page, scripted_lab, "move.ipynb", [BROKEN, "1", "2"])
+    command(page, "aidp:optimize")
+    reviewed(page)
+    command(page, "notebook:move-cell-down")
+    assert text(page, 1) == BROKEN
+    reviewed(page)
+    expect(code_cell(page, 1).locator(".jp-AidpAction-frame")).to_have_count(1)
+    code_cell(page, 1).locator(".jp-InputArea .cm-content").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("# mine\n")
+    press(page, "Accept")
+    expect(frame(page)).to_have_count(0)
+    assert [text(page, number) for number in range(3)] == ["1", f"# mine\n{MENDED}", "2"]
+    # One that is cut is gone, and its proposal with it.
+    command(page, "aidp:optimize")
+    reviewed(page)
+    command(page, "notebook:cut-cell")
+    expect(notebook.locator(".jp-Cell")).to_have_count(2)
+    expect(frame(page)).to_have_count(0)
     assert faults(page) == []
 
 
@@ -179,7 +255,6 @@ def test_all_of_it_works_with_the_keyboard_alone(scripted_lab: Server, scripted:
 def test_stop_ends_the_request_upstream(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
     scripted.script("No end of it. ", kind="chat", forever=True, delay_ms=20)
     open_notebook(page, scripted_lab, "stop.ipynb", [MEAN])
-    took = []
     for number in range(3):
         command(page, "aidp:explain")
         expect(frame(page, "asking")).to_contain_text("No end of it.")
@@ -187,10 +262,9 @@ def test_stop_ends_the_request_upstream(scripted_lab: Server, scripted: Scripted
         press(page, "Stop")
         asked = scripted.chats[number]
         ended_at = wait_until(lambda asked=asked: asked.disconnected_at, "the request has ended", 10)
-        took.append(ended_at - clicked_at)
+        assert ended_at - clicked_at <= 0.2
         expect(frame(page, "answered")).to_contain_text("Stopped.")
         press(page, "Close (Esc)")
-    assert min(took) <= 0.2
     assert text(page) == MEAN
 
 
@@ -277,10 +351,10 @@ def test_tests_are_written_accepted_and_run_with_a_click(scripted_lab: Server, s
     command(page, "aidp:write-tests")
     expect(reviewed(page)).to_contain_text("def test_mean_of_one")
     expect(frame(page)).to_contain_text("(new file)")
-    assert not list(scripted_lab.root.rglob("test_*.py"))
+    assert not list((scripted_lab.root / "stats").rglob("test_*.py"))
     press(page, "Accept")
     frame(page, "applied").wait_for()
-    assert len(list(scripted_lab.root.rglob("test_*.py"))) == 1
+    assert len(list((scripted_lab.root / "stats").rglob("test_*.py"))) == 1
     press(page, "Run tests")
     verdict = frame(page).locator(".jp-AidpAction-verdict")
     expect(verdict).to_contain_text("2 passed", timeout=30_000)
@@ -290,7 +364,58 @@ def test_tests_are_written_accepted_and_run_with_a_click(scripted_lab: Server, s
     press(page, "Close (Esc)")
     assert text(page) == MEAN
     page.get_by_role("button", name="Undo").click()
-    wait_until(lambda: not list(scripted_lab.root.rglob("test_*.py")), "the file is taken back", 10)
+    wait_until(lambda: not list((scripted_lab.root / "stats").rglob("test_*.py")), "the file is taken back", 10)
+    assert faults(page) == []
+
+
+def test_what_is_not_saved_is_saved_before_its_tests_run(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
+    scripted.script(fenced("from stats import mean\n\n\ndef test_mean():\n    assert mean([1, 3]) == 2"), kind="chat")
+    file = scripted_lab.root / "unsaved" / "stats.py"
+    file.parent.mkdir()
+    file.write_text("def mean(values):\n    return 0\n")
+    open_file(page, scripted_lab, "unsaved/stats.py")
+    page.locator(".jp-FileEditor .cm-line", has_text="return 0").click()
+    page.keyboard.press("End")
+    page.keyboard.press("Backspace")
+    page.keyboard.type("sum(values) / len(values)")
+    command(page, "aidp:write-tests")
+    reviewed(page)
+    press(page, "Accept")
+    press(page, "Run tests")
+    verdict = frame(page).locator(".jp-AidpAction-verdict")
+    expect(verdict).to_contain_text("1 passed", timeout=30_000)
+    assert "sum(values)" in file.read_text()
+
+
+def test_a_function_becomes_a_module_with_the_name_that_is_given(
+    scripted_lab: Server, scripted: Scripted, page: Page
+) -> None:
+    function = MEAN.split("\n\n\n")[0]
+    scripted.script(fenced(function), kind="chat")
+    open_notebook(page, scripted_lab, "module.ipynb", [MEAN])
+    settle(page)
+    before = document(page)["json"]
+    command(page, "aidp:convert-to-module")
+    name = frame(page, "instructing").get_by_role("textbox", name="New file")
+    expect(name).to_be_focused()
+    expect(name).to_have_value("mean.py")
+    name.fill("../mean.py")
+    expect(frame(page).get_by_role("button", name="Convert")).to_be_disabled()
+    name.fill("lib/averages.py")
+    shoot(page, "actions-module")
+    page.keyboard.press("Enter")
+    reviewed(page)
+    module = scripted_lab.root / "lib" / "averages.py"
+    assert not module.exists()
+    press(page, "Accept all")
+    expect(frame(page)).to_have_count(0)
+    assert "def mean" in module.read_text()
+    assert "averages import mean" in text(page)
+    assert "def mean" not in text(page)
+    page.get_by_role("button", name="Undo").click()
+    wait_until(lambda: not module.parent.exists(), "the file is taken back", 10)
+    assert document(page)["json"] == before
+    assert faults(page) == []
 
 
 def test_words_ask_for_an_edit_of_the_selection(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
@@ -319,8 +444,10 @@ def test_a_poisoned_answer_is_shown_as_text_and_fetches_nothing(
         "![b](http://evil.test/b.png) ![c](//evil.test/c.png)\n\n"
         "[run](javascript:window.poisoned=3) [reset](/lab?reset)\n\n"
         "<style>@import url(http://evil.test/d.css);</style><iframe src='http://evil.test/e'></iframe>\n\n"
-        "<div style='background:url(http://evil.test/f.png)'>styled</div>"
-        "<button data-commandlinker-command='notebook:run-all-cells'>Run all</button>\n\n"
+        "<div style='background:url(http://evil.test/f.png)'>styled</div>\n\n"
+        "* <button data-commandlinker-command='notebook:run-all-cells'>Run all</button>\n"
+        "* <a data-commandlinker-command='notebook:insert-cell-below' data-commandlinker-args='{}'>Add</a>\n"
+        "* <span data-commandlinker-command='notebook:delete-cell'>Delete</span>\n\n"
         "$\\href{javascript:window.poisoned=4}{x}$ $\\style{background-image:url(http://evil.test/g.png)}{y}$\n\n"
         "```mermaid\ngraph TD; A[<img src='http://evil.test/h.png'>]-->B\n```\n\nThe end."
     )
@@ -328,18 +455,25 @@ def test_a_poisoned_answer_is_shown_as_text_and_fetches_nothing(
     fetched: list[str] = []
     page.on("request", lambda request: fetched.append(request.url))
     open_notebook(page, scripted_lab, "poison.ipynb", [MEAN])
+    settle(page)
     before = document(page)
+    on_disk = (scripted_lab.root / "poison.ipynb").read_bytes()
     command(page, "aidp:explain")
     expect(frame(page, "answered")).to_contain_text("The end.", timeout=20_000)
     expect(frame(page).get_by_role("heading", name="Hello")).to_be_visible()
     shoot(page, "actions-poison")
     answer = frame(page).locator(".jp-AidpAction-answer")
-    expect(answer.locator("img, script, iframe, style, [onerror], [data-commandlinker-command]")).to_have_count(0)
+    expect(answer.locator("img, script, iframe, style, [onerror], [data-commandlinker-command], [data-commandlinker-args]")).to_have_count(0)
     links = answer.locator("a[href]").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert links == []
     assert page.evaluate("() => window.poisoned") is None
+    for words in ("Run all", "Add", "Delete"):
+        answer.get_by_text(words, exact=True).click()
     assert [url for url in fetched if "evil.test" in url] == []
     assert document(page) == before
+    assert not before["dirty"]
+    assert (scripted_lab.root / "poison.ipynb").read_bytes() == on_disk
+    assert faults(page) == []
 
 
 def test_a_model_that_answers_nonsense_changes_nothing_and_says_what_to_do(
@@ -363,12 +497,18 @@ def test_a_summary_becomes_a_cell_that_undo_takes_away(scripted_lab: Server, scr
     command(page, "aidp:summarise-notebook")
     expect(reviewed(page)).to_contain_text("# Means")
     assert text(page) == MEAN
-    press(page, "Accept")
-    expect(notebook.locator(".jp-Cell")).to_have_count(2)
-    expect(notebook.locator(".jp-MarkdownCell")).to_contain_text("It computes a mean.")
-    command(page, "notebook:undo-cell-action")
-    expect(notebook.locator(".jp-Cell")).to_have_count(1)
-    assert text(page) == MEAN
+    settle(page)
+    before = document(page)["json"]
+    for undo in (lambda: command(page, "notebook:undo-cell-action"), page.get_by_role("button", name="Undo").click):
+        press(page, "Accept")
+        expect(notebook.locator(".jp-Cell")).to_have_count(2)
+        expect(notebook.locator(".jp-MarkdownCell")).to_contain_text("It computes a mean.")
+        undo()
+        expect(notebook.locator(".jp-Cell")).to_have_count(1)
+        assert document(page)["json"] == before
+        page.get_by_role("button", name="Hide notification").first.or_(page.locator("body")).first.click()
+        command(page, "aidp:summarise-notebook")
+        reviewed(page)
 
 
 def test_a_proposal_outlives_scrolling_and_costs_an_idle_notebook_nothing(

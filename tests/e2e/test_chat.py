@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -235,6 +236,39 @@ def test_a_chat_is_there_after_a_reload_and_is_found_by_its_words(chat: Locator,
     expect(chat.locator("[data-index='2']")).to_contain_text("Question 1 about a puffin")
 
 
+def test_nothing_is_made_and_nothing_fails_before_the_first_message(
+    scripted_lab: Server, scripted: Scripted, page: Page
+) -> None:
+    open_notebook(page, scripted_lab, "titanic.ipynb", CELLS)
+    before = files(scripted_lab)
+    page.get_by_role("tab", name="Jupyter Chat").click()
+    page.locator(PANEL).get_by_text("New chat").wait_for()
+    command(page, "aidp:search-chats")
+    page.get_by_role("dialog").get_by_role("searchbox").wait_for()
+    page.wait_for_load_state("networkidle")
+    assert files(scripted_lab) == before
+    assert page.errors == []  # type: ignore[attr-defined]
+
+
+def test_a_chat_in_a_folder_is_found_and_goes_on_there(beside: Page, scripted_lab: Server, scripted: Scripted) -> None:
+    file = scripted_lab.root / "birds" / "sea" / "notes.chat"
+    file.parent.mkdir(parents=True)
+    message = {"type": "msg", "id": "m1", "body": "Seen: a kittiwake", "sender": "ana", "time": 1_700_000_000.0}
+    file.write_text(json.dumps({"messages": [message], "users": {"ana": {"username": "ana", "name": "Ana"}}}))
+    before = files(scripted_lab)
+    command(beside, "aidp:search-chats")
+    search = beside.get_by_role("dialog")
+    beside.keyboard.type("kittiwake")
+    search.get_by_role("listitem").filter(has_text="Seen: a kittiwake").get_by_role("button").click()
+    chat = beside.locator(PANEL)
+    expect(chat).to_contain_text("Seen: a kittiwake")
+    chat.locator(".jp-jai-personaControls-persona").wait_for()
+    say(chat, "And what is it?")
+    wait_for_cost(chat, 1)
+    wait_until(lambda: "And what is it?" in file.read_text(), "the chat is saved where it was", 10)
+    assert files(scripted_lab) == before
+
+
 def test_a_file_is_asked_about_from_its_menu(chat: Locator, scripted_lab: Server, scripted: Scripted) -> None:
     (scripted_lab.root / "attached.py").write_text("ATTACHED = 'by the menu'\n")
     page = chat.page
@@ -321,8 +355,9 @@ def test_axe_finds_nothing_in_what_is_ours(chat: Locator) -> None:
             assert violations(page, ".jp-AidpContext") == []
             shoot(page, "chat-dark")
     command(page, "aidp:search-chats")
-    page.get_by_role("dialog").get_by_role("listitem").first.wait_for()
+    page.get_by_role("dialog").get_by_role("listitem").first.hover()
     assert violations(page, "dialog.jp-AidpChats") == []
+    page.keyboard.press("Escape")
 
 
 def test_it_works_in_the_main_area_too(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
@@ -367,6 +402,11 @@ def test_a_file_in_the_editor_is_what_a_chat_is_about(scripted_lab: Server, scri
     say(chat, "what is EDITED?")
     wait_for_cost(chat, 1)
     assert "EDITED = 'in the editor'" in told(scripted, "what is EDITED?")
+
+
+def files(lab: Server) -> set[str]:
+    """Return what is in a lab's folder."""
+    return {str(file.relative_to(lab.root)) for file in lab.root.rglob("*") if ".ipynb_checkpoints" not in file.parts}
 
 
 def _overlap(one: dict[str, float], other: dict[str, float]) -> bool:

@@ -77,6 +77,8 @@ def chat_server(place: Path, local: Scripted, cloud: Scripted) -> Iterator[Serve
     """A server whose workspace brings a persona and servers of its own."""
     with jupyter_server(place, environment(local, cloud)) as running:
         plant(running.root, place / "planted")
+        # Here, before the workspace is first looked through: it is again only half a minute later
+        (running.root / "heron.py").write_text("def heron():\n    return 'a wading bird'\n")
         yield running
 
 
@@ -395,10 +397,10 @@ async def test_what_the_front_end_told_is_told_on_by_its_id(chat_server: Server,
 
 
 async def test_a_message_that_wants_nothing_told_is_sent_alone(chat_server: Server, local: Scripted) -> None:
-    (chat_server.root / "heron.py").write_text("def heron():\n    return 'a wading bird'\n")
     async with chatting(chat_server, "off.chat") as client:
-        await client.ask("What does heron do?", metadata=model(LOCAL))
-        assert "a wading bird" in prompt(local.asked[-1]), "else it is found by its words"
+        async with asyncio.timeout(20):  # it is found by its words, once the workspace was looked through
+            while not local.asked or "a wading bird" not in prompt(local.asked[-1]):
+                await client.ask("What does heron do?", metadata=model(LOCAL))
         off = {**model(LOCAL), "aidp": {"context": None, "off": True}}
         answer = await client.ask("And what is heron for?", metadata=off)
         assert "a wading bird" not in prompt(local.asked[-1])

@@ -42,11 +42,9 @@ _TASKS = {
     " Give only the Markdown.",
     Action.EDIT: "Change {what} as the user asks.",
 }
-# In words: small models repeat a form with placeholders as it stands.
 _FORM = (
-    "Begin with one or two sentences that say what is wrong or new. Then give {whole} in one block that begins with"
-    ' ```{language} and ends with ```. Nothing behind it. Leave nothing out, and never write "..." or'
-    ' "rest unchanged" for code that stays.'
+    "Answer in this form:\nOne short paragraph: what you change, and why.\n```{language}\n{whole}\n```\n"
+    'Nothing behind the code. Leave nothing out, and never write "..." or "rest unchanged" for code that stays.'
 )
 _ELSEWHERE = (
     "\nIf the cause is in another cell, give that whole cell instead of this one, or beside it, in a block that begins"

@@ -177,7 +177,7 @@ class Gathering:
     # ---- the document
 
     def _without_data(self, said: DocumentSaid) -> DocumentSaid:
-        """Return a document; of a file of data, such as CSV, only the name, unless the user names it or allows values."""
+        """Return a document; of a file of data, as CSV, only the name, unless the user names it or allows values."""
         is_data = said.kind == "file" and ending(said.path) in DATA
         if not is_data or self._shows_values or posixpath.normpath(said.path) in self._mentions.files:
             return said

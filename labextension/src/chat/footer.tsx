@@ -72,7 +72,7 @@ function Footer({
   const facts = [
     route && (
       <span key="model" title={route}>
-        {route.slice(route.indexOf('/') + 1)}
+        {route.slice(route.lastIndexOf('/') + 1)}
       </span>
     ),
     locality && place(locality, trans),

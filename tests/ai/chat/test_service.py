@@ -162,6 +162,7 @@ async def test_who_wants_nothing_told_is_told_of_nothing_but_what_is_named(
 ) -> None:
     for name in ("puffin", "named", "attached"):
         (tmp_path / "work" / f"{name}.py").write_text(f"def {name}():\n    return 'the {name} file'\n")
+    chat._context.index.refresh()
     await events(chat, turn("What does puffin do?"))
     assert "the puffin file" in sent(local), "else it would be found by its words"
     first, *_ = await events(chat, turn("What does puffin do?", is_quiet=True))
