@@ -36,7 +36,7 @@ FILE_NAME = "aidp.toml"
 OUTPUTS = "outputs"
 
 #: From the most to the least private.
-_STRICTNESS = (Privacy.LOCAL, Privacy.REDACT, Privacy.CLOUD)
+STRICTNESS = (Privacy.LOCAL, Privacy.REDACT, Privacy.CLOUD)
 _KEYS = ("never_leave", "privacy")
 _MAX_BYTES = 256 * 1024
 _MOST_PATTERNS = 1000
@@ -105,7 +105,7 @@ class Rules:
             found.append(Verdict(self._default, "default"))
         if admin.privacy is not None:
             found.append(Verdict(admin.privacy, "admin"))
-        return min(found, key=lambda verdict: _STRICTNESS.index(verdict.privacy))
+        return min(found, key=lambda verdict: STRICTNESS.index(verdict.privacy))
 
     def read(self) -> WorkspaceRules:
         """Return what the workspace's file says now; empty rules where there is none."""

@@ -242,7 +242,7 @@ def test_nothing_is_made_and_nothing_fails_before_the_first_message(
     open_notebook(page, scripted_lab, "titanic.ipynb", CELLS)
     before = files(scripted_lab)
     page.get_by_role("tab", name="Jupyter Chat").click()
-    page.locator(PANEL).get_by_text("New chat").wait_for()
+    page.locator(PANEL).get_by_text("New chat").first.wait_for()
     command(page, "aidp:search-chats")
     page.get_by_role("dialog").get_by_role("searchbox").wait_for()
     page.wait_for_load_state("networkidle")
@@ -258,6 +258,7 @@ def test_a_chat_in_a_folder_is_found_and_goes_on_there(beside: Page, scripted_la
     before = files(scripted_lab)
     command(beside, "aidp:search-chats")
     search = beside.get_by_role("dialog")
+    expect(search.get_by_role("searchbox")).to_be_focused()
     beside.keyboard.type("kittiwake")
     search.get_by_role("listitem").filter(has_text="Seen: a kittiwake").get_by_role("button").click()
     chat = beside.locator(PANEL)
@@ -265,6 +266,7 @@ def test_a_chat_in_a_folder_is_found_and_goes_on_there(beside: Page, scripted_la
     chat.locator(".jp-jai-personaControls-persona").wait_for()
     say(chat, "And what is it?")
     wait_for_cost(chat, 1)
+    assert len(questions(scripted, "And what is it?")) == 1
     wait_until(lambda: "And what is it?" in file.read_text(), "the chat is saved where it was", 10)
     assert files(scripted_lab) == before
 

@@ -69,6 +69,12 @@ def is_in_cell(page: Page, number: int) -> None:
     expect(code_cell(page, number)).to_be_focused()
 
 
+def begin(page: Page, lab: Server, name: str, cells: list[str]) -> None:
+    """Open a notebook and wait until Lab has put the keyboard into it for the last time."""
+    open_notebook(page, lab, name, cells)
+    is_in_cell(page, 0)
+
+
 def edit(page: Page) -> None:
     """Go into the text of the first cell, from the cell."""
     page.keyboard.press("Enter")
@@ -86,7 +92,7 @@ def palette(page: Page, words: str) -> None:
 
 def test_a_failed_cell_becomes_green(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
     scripted.script(fenced(MENDED), kind="chat")
-    open_notebook(page, scripted_lab, "keys-fix.ipynb", [BROKEN, "1"])
+    begin(page, scripted_lab, "keys-fix.ipynb", [BROKEN, "1"])
     page.keyboard.press("Control+Enter")
     tab_to(page, fix_button(page))
     page.keyboard.press("Enter")
@@ -109,7 +115,7 @@ def test_a_failed_cell_becomes_green(scripted_lab: Server, scripted: Scripted, p
 
 def test_changes_one_by_one_and_back_to_the_cell(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
     scripted.script(fenced(TYPED), kind="chat")
-    open_notebook(page, scripted_lab, "keys-parts.ipynb", [MEAN, "1"], kernel=False)
+    begin(page, scripted_lab, "keys-parts.ipynb", [MEAN, "1"])
     palette(page, "Optimize with AI")
     reviewed(page)
     page.keyboard.press("Alt+ArrowDown")
@@ -151,7 +157,7 @@ def test_changes_one_by_one_and_back_to_the_cell(scripted_lab: Server, scripted:
 
 def test_an_answer_is_stopped(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
     scripted.script("No end of it. ", kind="chat", forever=True, delay_ms=20)
-    open_notebook(page, scripted_lab, "keys-stop.ipynb", [MEAN], kernel=False)
+    begin(page, scripted_lab, "keys-stop.ipynb", [MEAN])
     page.keyboard.press("Control+.")
     page.locator(".lm-Menu .lm-mod-active").wait_for()
     page.keyboard.press("Enter")
@@ -167,7 +173,7 @@ def test_an_answer_is_stopped(scripted_lab: Server, scripted: Scripted, page: Pa
 
 def test_suggestions_are_taken_changed_and_left(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
     scripted.script(["one + two\nthree = 4\nfive = 6", "[another]"], when="x =$", kind="completion")
-    open_notebook(page, scripted_lab, "keys-ghost.ipynb", ["", "1"])
+    begin(page, scripted_lab, "keys-ghost.ipynb", ["", "1"])
     edit(page)
     page.keyboard.type("x = ")
     expect(ghost(page)).to_contain_text("one + two")
@@ -178,7 +184,7 @@ def test_suggestions_are_taken_changed_and_left(scripted_lab: Server, scripted: 
     page.keyboard.press("Control+ArrowRight")
     assert text(page) == "x = one"
     page.keyboard.press("Control+Shift+ArrowRight")
-    assert text(page) == "x = one + two\n"
+    assert text(page) == "x = one + two"
     page.keyboard.press("Alt+End")
     assert text(page) == "x = one + two\nthree = 4\nfive = 6"
     page.keyboard.type("\nx = ")
@@ -190,7 +196,7 @@ def test_suggestions_are_taken_changed_and_left(scripted_lab: Server, scripted: 
 
 
 def test_a_chat_from_the_first_question_to_a_search(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
-    open_notebook(page, scripted_lab, "keys-chat.ipynb", [MEAN, "unrelated = 1"], kernel=False)
+    begin(page, scripted_lab, "keys-chat.ipynb", [MEAN, "unrelated = 1"])
     page.keyboard.press("Control+Shift+Y")
     chat = page.locator(PANEL)
     chat.locator(".jp-jai-personaControls-persona").wait_for()
@@ -255,7 +261,7 @@ def test_a_chat_from_the_first_question_to_a_search(scripted_lab: Server, script
 
 
 def test_every_command_is_in_the_palette(scripted_lab: Server, page: Page) -> None:
-    open_notebook(page, scripted_lab, "keys-palette.ipynb", [MEAN], kernel=False)
+    begin(page, scripted_lab, "keys-palette.ipynb", [MEAN])
     page.keyboard.press("Control+Shift+C")
     items = page.locator(".lm-CommandPalette-item[data-command^='aidp:']")
     expect(page.locator(".lm-CommandPalette-input")).to_be_focused()

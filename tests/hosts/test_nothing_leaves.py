@@ -162,6 +162,8 @@ def _assisting(text: str, headers: dict[str, str]) -> Iterator[Asked]:
         yield Asked("post", "ai/actions", {**body, "action": action})
     for model in MODELS:
         yield Asked("post", "ai/actions", {**body, "action": Action.EDIT, "model": model})
+        by_header = {**body, "action": Action.EDIT, "model": model, "privacy": None}
+        yield Asked("post", "ai/actions", by_header, headers=headers)
     yield Asked("get", "ai/chats", path="ai/chats?q=penguin")
     yield Asked("post", "ai/actions/run-tests", {"path": "tests/test_none.py"})
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
-from aidp_ext.ai import contract
+from aidp_ext.ai import contract, dialect
 from aidp_ext.ai.actions import wire
 from aidp_ext.ai.actions.job import TASKS
 from aidp_ext.ai.actions.service import ActionService
+from aidp_ext.ai.models import Privacy
 from aidp_ext.ai.routes import AiApi
+from aidp_ext.ai.rules import STRICTNESS
 from aidp_ext.core.errors import (
     BudgetExhausted,
     Conflict,
@@ -77,6 +79,9 @@ class Actions(_ActionApi):
         """
         self.check_size()
         asked = self.body(wire.ActionAsked)
+        by_header = dialect.header(Privacy, "X-AIDP-Privacy", self.request.headers.get("X-AIDP-Privacy"))
+        said = [privacy for privacy in (asked.privacy, by_header) if privacy is not None]
+        asked.privacy = min(said, key=STRICTNESS.index, default=None)
         running = await self.actions.begin(asked, self.caller(TASKS[asked.action]))
         await self.stream(_Events(running), headers=running.headers)
 

@@ -30,7 +30,7 @@ from aidp_ext.ai.models import Locality, Offer
 from aidp_ext.core.errors import AidpError, Unavailable
 
 _AUTO = "auto"
-_REFRESH_S = 60.0  # between two looks at which models there are
+_REFRESH_S = 15.0  # between two looks at which models there are
 _INTERNAL = AidpError(
     "Something went wrong inside aidp.", next_step="Ask again; the server's log says more if it happens again."
 )

@@ -205,7 +205,6 @@ export class NotebookSite implements ISite {
     attachToCell(frame, found, () => {
       // One that is moved is taken away and put back, as another one with the same id.
       (found.layout as PanelLayout).removeWidget(frame);
-      frame.parent = null;
       queueMicrotask(() => {
         if (!frame.isDisposed) {
           this.attach(frame, cell);

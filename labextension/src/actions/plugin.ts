@@ -123,9 +123,11 @@ const actions: JupyterFrontEndPlugin<void> = {
     for (const [action, command] of ACTIONS) {
       commands.addCommand(command, {
         label: ({ isPalette }) =>
-          isPalette
-            ? trans.__('%1 with AI', actionName(action, trans))
-            : actionName(action, trans),
+          !isPalette
+            ? actionName(action, trans)
+            : action === 'edit'
+              ? trans.__('Edit with AI…')
+              : trans.__('%1 with AI', actionName(action, trans)),
         describedBy: ARGUMENTS,
         isEnabled: args => {
           const target = actions.target(cellOf(args));

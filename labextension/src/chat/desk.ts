@@ -19,8 +19,12 @@ import type { IFoundChat } from './wire';
 
 const CREATE = 'jupyterlab-chat:createAndOpen';
 const OPEN = 'jupyterlab-chat:open';
-/** How long a chat that opens takes to rest. */
-const SETTLES_MS = 1000;
+/** Between two looks at a chat that opens. */
+const LOOK_MS = 50;
+/** After how many looks in a row that found it as it should be it is taken to rest, and after how many in all. */
+const CALM = 20;
+const LOOKS = 60;
+
 export interface IDeskOptions {
   readonly app: JupyterFrontEnd;
   readonly panel: IMultiChatPanel | null;
@@ -205,19 +209,31 @@ export class ChatDesk implements IAiChat {
 
 /**
  * Bring an element into view and the keyboard to it, until it rests: a chat that opens is drawn more than once, and
- * takes the keyboard to its input each time.
+ * takes the keyboard to its input each time. Who clicks or types meanwhile is left alone.
  */
 async function keepInView(find: () => HTMLElement | null): Promise<void> {
-  const end = performance.now() + SETTLES_MS;
-  while (performance.now() < end) {
+  const user = new AbortController();
+  const options = { capture: true, signal: user.signal };
+  for (const type of ['pointerdown', 'keydown']) {
+    document.addEventListener(type, () => user.abort(), options);
+  }
+  let calm = 0;
+  for (let look = 0; look < LOOKS && calm < CALM; look++) {
+    if (user.signal.aborted) {
+      return;
+    }
     const node = find();
-    if (node && document.activeElement !== node) {
+    if (node && document.activeElement === node) {
+      calm++;
+    } else if (node) {
+      calm = 0;
       node.tabIndex = -1;
       node.scrollIntoView({ block: 'center' });
       node.focus({ preventScroll: true });
     }
-    await new Promise(resolve => setTimeout(resolve, SETTLES_MS / 20));
+    await new Promise(resolve => setTimeout(resolve, LOOK_MS));
   }
+  user.abort();
 }
 
 /** Wait until a message is part of a chat; give up where it does not come. */
