@@ -120,7 +120,8 @@ def test_axe_finds_nothing_in_an_action_whatever_its_phase(theme: str, scripted:
     assert ours(page, FRAME) == []
     press(page, "Accept")
     press(page, "Run tests")
-    expect(frame(page).locator(".jp-AidpAction-verdict")).to_have_attribute("data-passed", "false")
+    verdict = frame(page).locator(".jp-AidpAction-verdict")
+    expect(verdict).to_have_attribute("data-passed", "false", timeout=30_000)
     assert ours(page, FRAME) == []
     shoot(page, f"accessibility-tests-{theme}")
     page.keyboard.press("Escape")

@@ -491,6 +491,30 @@ async def test_the_picker_has_auto_first_then_the_models_with_their_places(chat_
     assert state["model"]["current"] == "auto"
 
 
+async def test_the_picker_is_told_anew_with_the_next_message(chat_server: Server) -> None:
+    async def until(ends: Callable[[set[str]], bool]) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                state = await told.get()
+                if state["chat_id"] == client.id and ends({m["id"] for m in state.get("model", {}).get("options", [])}):
+                    return
+
+    async with (
+        aiohttp.ClientSession(headers=chat_server.headers) as session,
+        states(chat_server) as told,
+        chatting(chat_server, "anew.chat") as client,
+    ):
+        await until(lambda models: CLOUD in models)
+        try:
+            async with session.put(f"{chat_server.url}aidp/ai/mode", json={"mode": "local"}) as response:
+                assert response.status == 200
+            await client.ask("Hello")
+            await until(lambda models: LOCAL in models and CLOUD not in models)
+        finally:
+            async with session.put(f"{chat_server.url}aidp/ai/mode", json={"mode": "hybrid"}) as response:
+                assert response.status == 200
+
+
 async def test_a_browser_that_comes_later_is_told_commands_privacy_and_usage(
     chat_server: Server, cloud: Scripted
 ) -> None:

@@ -57,7 +57,13 @@ export function Diff({ session, services }: IViewProps): React.ReactElement {
     () => view.current?.show(latest.current),
     [before, after, from, to]
   );
-  return <div ref={host} className="jp-AidpAction-diff" />;
+  return (
+    <div
+      ref={host}
+      className="jp-AidpAction-diff"
+      data-is-new={before === ''}
+    />
+  );
 }
 
 /** The colours of a language; none where Lab does not know it. */
