@@ -28,9 +28,9 @@ from aidp_ext._version import __version__
 from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
 from aidp_ext.ai.actions.service import ActionService
 from aidp_ext.ai.catalog import CLOSED
-from aidp_ext.ai.chat.routes import ROUTES as CHAT_ROUTES
-from aidp_ext.ai.chat.runs import TrackingServer
-from aidp_ext.ai.chat.service import ChatService
+from aidp_ext.ai.chats.routes import ROUTES as CHAT_ROUTES
+from aidp_ext.ai.chats.runs import TrackingServer
+from aidp_ext.ai.chats.service import ChatService
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
 from aidp_ext.ai.context.service import ContextService

@@ -20,7 +20,7 @@ class Personas:
         self._said = {name: section[name] for name in _FORCED if name in section}
         if "persona_manager_class" not in serverapp.config.get("PersonaManagerExtension", {}):
             ours = Config()
-            ours.PersonaManagerExtension.persona_manager_class = "aidp_ext.ai.chat.manager.AidpPersonaManager"
+            ours.PersonaManagerExtension.persona_manager_class = "aidp_ext.ai.chats.manager.AidpPersonaManager"
             serverapp.update_config(ours)
 
     def confine(self, *, allow_workspace: bool) -> None:
@@ -29,7 +29,7 @@ class Personas:
             return
         self._set_back()
         if not allow_workspace:
-            from aidp_ext.ai.chat.manager import close_workspace_personas
+            from aidp_ext.ai.chats.manager import close_workspace_personas
 
             close_workspace_personas()
 

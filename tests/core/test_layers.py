@@ -19,7 +19,7 @@ MAY_KNOW_WEB = {"app.py", "kernels.py", "hubservice.py", "core/web.py", "cli.py"
     module for module in MODULES if module.endswith("/routes.py")
 }
 # Who may know jupyter-ai's chat: the adapters between it and the chat's service.
-MAY_KNOW_CHAT = {f"ai/chat/{name}.py" for name in ("persona", "manager", "reply")}
+MAY_KNOW_CHAT = {f"ai/chats/{name}.py" for name in ("persona", "manager", "reply")}
 
 
 def imports(module: str) -> set[str]:

@@ -17,7 +17,7 @@ from traitlets.config import Config
 
 from aidp_ext import hubservice
 from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
-from aidp_ext.ai.chat.routes import ROUTES as CHAT_ROUTES
+from aidp_ext.ai.chats.routes import ROUTES as CHAT_ROUTES
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
 from aidp_ext.ai.routes import ROUTES

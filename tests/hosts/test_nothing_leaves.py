@@ -25,7 +25,7 @@ import pytest
 
 from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
 from aidp_ext.ai.actions.wire import Action
-from aidp_ext.ai.chat.routes import ROUTES as CHAT_ROUTES
+from aidp_ext.ai.chats.routes import ROUTES as CHAT_ROUTES
 from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
 from aidp_ext.ai.models import Mode, Task
 from aidp_ext.ai.routes import ROUTES, USER_ROUTES

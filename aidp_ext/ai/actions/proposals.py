@@ -13,7 +13,7 @@ from aidp_ext.ai.actions.parse import Block, Read
 from aidp_ext.ai.actions.patch import AGAIN
 from aidp_ext.ai.actions.prompts import subjects
 from aidp_ext.ai.actions.wire import Action, Change, Proposal, Runnable
-from aidp_ext.ai.chat.display import shown
+from aidp_ext.ai.chats.display import shown
 from aidp_ext.ai.context.wire import CellSaid
 from aidp_ext.core.errors import NoProposal
 

@@ -2,7 +2,7 @@
 export const KINDS = ['file', 'cell', 'df', 'run'] as const;
 export type MentionKind = (typeof KINDS)[number];
 
-/** Its twin: aidp_ext/ai/chat/mentions.py. */
+/** Its twin: aidp_ext/ai/chats/mentions.py. */
 const MENTION =
   /(?<![\w@`])@(file|cell|df|run):(?:"([^"\n]{1,1000})"|([^\s"'`]{1,1000}))/g;
 /** What ends a sentence or a bracket, and not a name. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aidp_ext.ai.chat.attachments import Attached
+from aidp_ext.ai.chats.attachments import Attached
 from aidp_ext.ai.models import Locality, Privacy, Task
 
 

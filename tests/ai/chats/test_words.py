@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from aidp_ext.ai.chat.attachments import Section
-from aidp_ext.ai.chat.commands import COMMANDS, HELP, help_text, is_known, read_command
-from aidp_ext.ai.chat.mentions import Mention, mentions_in
-from aidp_ext.ai.chat.prompt import messages, within
-from aidp_ext.ai.chat.turn import Said
+from aidp_ext.ai.chats.attachments import Section
+from aidp_ext.ai.chats.commands import COMMANDS, HELP, help_text, is_known, read_command
+from aidp_ext.ai.chats.mentions import Mention, mentions_in
+from aidp_ext.ai.chats.prompt import messages, within
+from aidp_ext.ai.chats.turn import Said
 from aidp_ext.ai.models import Task
 
 

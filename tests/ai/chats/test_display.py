@@ -8,7 +8,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from aidp_ext.ai.chat.display import Display, shown
+from aidp_ext.ai.chats.display import Display, shown
 
 MARKDOWN = MarkdownIt("gfm-like", {"html": True, "linkify": False})
 HARMLESS = re.compile(r"<(br ?/?|/?su[bp])>")

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aidp_ext.ai.chat.attachments import Section
-from aidp_ext.ai.chat.turn import Said
+from aidp_ext.ai.chats.attachments import Section
+from aidp_ext.ai.chats.turn import Said
 from aidp_ext.ai.context.render import inert
 from aidp_ext.ai.talk import Message
 

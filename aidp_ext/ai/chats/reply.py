@@ -9,7 +9,7 @@ from typing import Any
 
 from jupyterlab_chat.models import BaseChatModel, Message, NewMessage
 
-from aidp_ext.ai.chat.display import Display
+from aidp_ext.ai.chats.display import Display
 
 _SHORTEST_S = 0.04  # between two updates: 25 a second
 _SHARE = 10  # an update may take a tenth of the time: each one writes the whole file, and tells every browser

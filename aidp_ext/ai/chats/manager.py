@@ -14,7 +14,7 @@ from jupyter_ai_router.router import matches_pattern
 from jupyterlab_chat.models import ChatMessageAction, ChatMessageEvent, Message
 from traitlets import Unicode
 
-from aidp_ext.ai.chat import room
+from aidp_ext.ai.chats import room
 
 log = logging.getLogger("aidp")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aidp_ext.ai.chat.attachments import Attached, attached
-from aidp_ext.ai.chat.turn import Said
+from aidp_ext.ai.chats.attachments import Attached, attached
+from aidp_ext.ai.chats.turn import Said
 from aidp_ext.ai.models import Privacy
 
 #: How jupyter-ai begins the names of its personas, and of its own messages.

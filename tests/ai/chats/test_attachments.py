@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aidp_ext.ai.chat.attachments import Attached, AttachedCell, AttachmentReader, Selection, Told, attached
+from aidp_ext.ai.chats.attachments import Attached, AttachedCell, AttachmentReader, Selection, Told, attached
 from aidp_ext.ai.context.wire import CellSaid, ContextQuestion, DocumentSaid, KernelSaid, OpenFileSaid, OutputSaid
 
 FRAME = "   age  name\n0   41   Ana\n1   7777   Ben\n\n[2 rows x 2 columns]"

@@ -21,11 +21,11 @@ from jupyter_ai_persona_manager import (
 from jupyter_server.serverapp import ServerApp
 from jupyterlab_chat.models import Message
 
-from aidp_ext.ai.chat import room
-from aidp_ext.ai.chat.commands import COMMANDS
-from aidp_ext.ai.chat.reply import Reply, is_deleted
-from aidp_ext.ai.chat.service import ChatService
-from aidp_ext.ai.chat.turn import Began, Bill, Ended, Piece, Turn
+from aidp_ext.ai.chats import room
+from aidp_ext.ai.chats.commands import COMMANDS
+from aidp_ext.ai.chats.reply import Reply, is_deleted
+from aidp_ext.ai.chats.service import ChatService
+from aidp_ext.ai.chats.turn import Began, Bill, Ended, Piece, Turn
 from aidp_ext.ai.models import Locality, Offer
 from aidp_ext.core.errors import AidpError, Unavailable
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from aiohttp import web
 
-from aidp_ext.ai.chat.runs import TrackingServer
+from aidp_ext.ai.chats.runs import TrackingServer
 from aidp_ext.core.errors import (
     InvalidRequest,
     NotFound,

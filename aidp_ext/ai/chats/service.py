@@ -12,12 +12,12 @@ from typing import Protocol
 import msgspec
 
 from aidp_ext.ai.calls import Call
-from aidp_ext.ai.chat import prompt
-from aidp_ext.ai.chat.attachments import AttachmentReader, Section
-from aidp_ext.ai.chat.commands import Command, help_text, is_known, read_command
-from aidp_ext.ai.chat.mentions import mentions_in
-from aidp_ext.ai.chat.search import Found, search
-from aidp_ext.ai.chat.turn import Began, Bill, Ended, Event, Piece, Said, Turn
+from aidp_ext.ai.chats import prompt
+from aidp_ext.ai.chats.attachments import AttachmentReader, Section
+from aidp_ext.ai.chats.commands import Command, help_text, is_known, read_command
+from aidp_ext.ai.chats.mentions import mentions_in
+from aidp_ext.ai.chats.search import Found, search
+from aidp_ext.ai.chats.turn import Began, Bill, Ended, Event, Piece, Said, Turn
 from aidp_ext.ai.context.clean import clean
 from aidp_ext.ai.context.service import ContextService
 from aidp_ext.ai.context.wire import ContextQuestion

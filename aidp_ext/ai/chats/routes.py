@@ -6,8 +6,8 @@ from typing import Annotated, TypedDict
 
 from msgspec import Meta, Struct
 
-from aidp_ext.ai.chat.search import Chat, Match
-from aidp_ext.ai.chat.service import ChatService
+from aidp_ext.ai.chats.search import Chat, Match
+from aidp_ext.ai.chats.service import ChatService
 from aidp_ext.core.web import Api, Route, endpoint
 
 

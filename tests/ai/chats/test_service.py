@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from traitlets.config import Config
 
-from aidp_ext.ai.chat.attachments import Attached
-from aidp_ext.ai.chat.service import ChatService
-from aidp_ext.ai.chat.turn import Began, Ended, Event, Piece, Said, Turn
+from aidp_ext.ai.chats.attachments import Attached
+from aidp_ext.ai.chats.service import ChatService
+from aidp_ext.ai.chats.turn import Began, Ended, Event, Piece, Said, Turn
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.context.service import ContextService
 from aidp_ext.ai.context.wire import CellSaid, ContextQuestion, DocumentSaid, KernelSaid

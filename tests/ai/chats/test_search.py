@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aidp_ext.ai.chat.search import search
+from aidp_ext.ai.chats.search import search
 
 
 def write(path: Path, *bodies: str, at: float = 1.0, **more: Any) -> None:

@@ -15,8 +15,8 @@ from jupyterlab_chat.models import Message
 from jupyterlab_chat.ychat import YChat
 from pycrdt import Map
 
-from aidp_ext.ai.chat.manager import AidpPersonaManager, close_workspace_personas
-from aidp_ext.ai.chat.room import ours, raw_messages
+from aidp_ext.ai.chats.manager import AidpPersonaManager, close_workspace_personas
+from aidp_ext.ai.chats.room import ours, raw_messages
 
 ME = "jupyter-ai-personas::aidp_ext::AidpPersona"
 

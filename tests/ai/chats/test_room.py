@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aidp_ext.ai.chat import room
-from aidp_ext.ai.chat.attachments import Attached
+from aidp_ext.ai.chats import room
+from aidp_ext.ai.chats.attachments import Attached
 from aidp_ext.ai.models import Privacy
 
 ME = "jupyter-ai-personas::aidp_ext::AidpPersona"

@@ -1,1 +1,0 @@
-"""The persona ``aidp`` in jupyter-ai's chat."""
