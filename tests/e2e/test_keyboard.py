@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.actions_page import fix_button, focused, frame, reviewed, steps, text
-from tests.e2e.chat_page import PANEL, STOP, answers, field, questions, told, wait_for_cost
+from tests.e2e.chat_page import PANEL, STOP, answers, field, open_chat, questions, told, wait_for_cost
 from tests.e2e.lab_page import code_cell, ghost, open_notebook, shoot
 from tests.support.jupyter import Server
 from tests.support.processes import wait_until
@@ -197,6 +197,7 @@ def test_suggestions_are_taken_changed_and_left(scripted_lab: Server, scripted: 
 
 def test_a_chat_from_the_first_question_to_a_search(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
     begin(page, scripted_lab, "keys-chat.ipynb", [MEAN, "unrelated = 1"])
+    open_chat(page, "keys")  # else the last one is opened, which other tests may have had
     page.keyboard.press("Control+Shift+Y")
     chat = page.locator(PANEL)
     chat.locator(".jp-jai-personaControls-persona").wait_for()
@@ -215,6 +216,7 @@ def test_a_chat_from_the_first_question_to_a_search(scripted_lab: Server, script
     tab_to(page, field(chat), "Shift+Tab")
     page.keyboard.type("What of mean and unrelated?")
     chip = chat.locator(".jp-AidpChip").filter(has_text="cell 1").get_by_role("button")
+    chip.wait_for()
     tab_to(page, chip, "Shift+Tab")
     page.keyboard.press("Enter")
     expect(chip).to_have_count(0)

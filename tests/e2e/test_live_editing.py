@@ -185,7 +185,7 @@ def test_one_answer_comes_to_one_question_in_a_new_chat(collab_lab: Server, scri
         title = page.locator(".jp-chat-sidepanel-widget-title")
         expect(title).to_have_text(re.compile(rf"(^|/)live {number}$"))
         wait_for_cost(page.locator(PANEL), 1)
-        assert len(questions(scripted, words)) == 1
+        assert len(questions(scripted, words)) == 1, [one.text[-300:] for one in scripted.chats]
     expect(answers(page.locator(PANEL))).to_have_count(1)
 
 
