@@ -179,13 +179,15 @@ def test_two_who_ask_for_the_same_get_it_once(pair: Pair, scripted: Scripted) ->
 
 def test_one_answer_comes_to_one_question_in_a_new_chat(collab_lab: Server, scripted: Scripted, page: Page) -> None:
     open_notebook(page, collab_lab, "chats.ipynb", [MENDED], kernel=False)
-    for number in range(5):
-        words = f"question {number} of a live chat"
+    asked = [f"question {number} of a live chat" for number in range(5)]
+    for number, words in enumerate(asked):
         command(page, "aidp:ask", {"body": words, "name": f"live {number}"})
         title = page.locator(".jp-chat-sidepanel-widget-title")
         expect(title).to_have_text(re.compile(rf"(^|/)live {number}$"))
+        # the chat before it may still be seen below its title
+        wait_until(lambda words=words: questions(scripted, words), "the question arrives", 30)
         wait_for_cost(page.locator(PANEL), 1)
-        assert len(questions(scripted, words)) == 1, [one.text[-300:] for one in scripted.chats]
+    assert [len(questions(scripted, words)) for words in asked] == [1] * 5
     expect(answers(page.locator(PANEL))).to_have_count(1)
 
 
