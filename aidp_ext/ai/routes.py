@@ -41,7 +41,8 @@ _CONVERSATION = re.compile(contract.CONVERSATION)
 _MOST_PATHS = 1000
 _CHAT = {"messages": [{"role": "user", "content": "What does df.explode do?"}], "max_tokens": 200}
 _NO_MODEL = (ModelNotFound, PolicyRefused, NoModelAvailable, BudgetExhausted, StorageError, UpstreamError)
-_ANSWERING = (*_NO_MODEL, ContextTooLong, RateLimited, Superseded, UpstreamTimeout, UpstreamRejected)
+#: What a request for an answer may raise.
+ANSWERING = (*_NO_MODEL, ContextTooLong, RateLimited, Superseded, UpstreamTimeout, UpstreamRejected)
 
 
 class AiApi(Api):
@@ -120,7 +121,7 @@ class ChatCompletions(AiApi):
         streams=contract.ChatChunk,
         request_headers=contract.RequestHeaders,
         answer_headers=contract.AnswerHeaders,
-        raises=_ANSWERING,
+        raises=ANSWERING,
         statuses=(413,),
     )
     async def post(self) -> None:
@@ -141,7 +142,7 @@ class Completions(AiApi):
         streams=contract.ChatChunk,
         request_headers=contract.RequestHeaders,
         answer_headers=contract.AnswerHeaders,
-        raises=_ANSWERING,
+        raises=ANSWERING,
         statuses=(413,),
     )
     async def post(self) -> None:
@@ -161,7 +162,7 @@ class Embeddings(AiApi):
         gives=contract.EmbeddingsAnswer,
         request_headers=contract.RequestHeaders,
         answer_headers=contract.AnswerHeaders,
-        raises=_ANSWERING,
+        raises=ANSWERING,
         statuses=(413,),
     )
     async def post(self) -> None:
@@ -182,7 +183,7 @@ class Messages(AiApi):
         streams=contract.MessagesEvent,
         request_headers=contract.RequestHeaders,
         answer_headers=contract.AnswerHeaders,
-        raises=_ANSWERING,
+        raises=ANSWERING,
         statuses=(413,),
     )
     async def post(self) -> None:

@@ -12,23 +12,12 @@ from aidp_ext.ai.actions import wire
 from aidp_ext.ai.actions.job import TASKS
 from aidp_ext.ai.actions.service import ActionService
 from aidp_ext.ai.models import Privacy
-from aidp_ext.ai.routes import AiApi
+from aidp_ext.ai.routes import ANSWERING, AiApi
 from aidp_ext.ai.rules import STRICTNESS
 from aidp_ext.core.errors import (
-    BudgetExhausted,
     Conflict,
-    ContextTooLong,
-    ModelNotFound,
-    NoModelAvailable,
     NotFound,
-    PolicyRefused,
-    RateLimited,
-    StorageError,
-    Superseded,
     Unavailable,
-    UpstreamError,
-    UpstreamRejected,
-    UpstreamTimeout,
 )
 from aidp_ext.core.web import Route, endpoint
 
@@ -45,8 +34,6 @@ _EXAMPLE = {
     "model": "auto",
     "max_tokens": 500,
 }
-_NO_MODEL = (ModelNotFound, PolicyRefused, NoModelAvailable, BudgetExhausted, StorageError, UpstreamError)
-_ANSWERING = (*_NO_MODEL, ContextTooLong, RateLimited, Superseded, UpstreamTimeout, UpstreamRejected)
 
 
 class _ActionApi(AiApi):
@@ -68,7 +55,7 @@ class Actions(_ActionApi):
         example=_EXAMPLE,
         streams=wire.Event,
         answer_headers=contract.AnswerHeaders,
-        raises=(*_ANSWERING, NotFound, Conflict),
+        raises=(*ANSWERING, NotFound, Conflict),
         statuses=(413,),
     )
     async def post(self) -> None:

@@ -1,3 +1,4 @@
+import { answeredBy } from '../ai/api';
 import type { IAnswered } from '../ai/wire';
 import type { AidpServer } from '../shared/request';
 import type { ActionEvent, IActionAsked, TestEvent } from './wire';
@@ -14,16 +15,8 @@ export class ActionsApi {
 
   async ask(question: IActionAsked, signal: AbortSignal): Promise<IAnswer> {
     const response = await this._post('ai/actions', question, signal);
-    const { headers } = response;
-    const locality = headers.get('X-AIDP-Locality');
     return {
-      by: {
-        route: headers.get('X-AIDP-Route') ?? '',
-        reason: headers.get('X-AIDP-Reason') ?? '',
-        locality:
-          locality === 'local' || locality === 'cloud' ? locality : null,
-        attempts: Number(headers.get('X-AIDP-Attempts') ?? 1)
-      },
+      by: answeredBy(response),
       events: this._server.events<ActionEvent>(response, signal)
     };
   }

@@ -1,6 +1,7 @@
 import type { AidpServer } from '../shared/request';
 import type { IContext, IContextQuestion } from './context/wire';
 import type {
+  IAnswered,
   ICallRecord,
   ICompletion,
   ICompletionRequest,
@@ -147,16 +148,8 @@ export class AiApi {
       ),
       signal
     });
-    const { headers } = response;
-    const locality = headers.get('X-AIDP-Locality');
     return {
-      by: {
-        route: headers.get('X-AIDP-Route') ?? '',
-        reason: headers.get('X-AIDP-Reason') ?? '',
-        locality:
-          locality === 'local' || locality === 'cloud' ? locality : null,
-        attempts: Number(headers.get('X-AIDP-Attempts') ?? 1)
-      },
+      by: answeredBy(response),
       text: this._text(response, signal)
     };
   }
@@ -173,6 +166,17 @@ export class AiApi {
       }
     }
   }
+}
+
+/** Which model answers, and why, by the headers of its answer. */
+export function answeredBy({ headers }: Response): IAnswered {
+  const locality = headers.get('X-AIDP-Locality');
+  return {
+    route: headers.get('X-AIDP-Route') ?? '',
+    reason: headers.get('X-AIDP-Reason') ?? '',
+    locality: locality === 'local' || locality === 'cloud' ? locality : null,
+    attempts: Number(headers.get('X-AIDP-Attempts') ?? 1)
+  };
 }
 
 /** A request with a JSON body; `paths` are the files that its text comes from. */
