@@ -181,9 +181,11 @@ def test_one_answer_comes_to_one_question_in_a_new_chat(collab_lab: Server, scri
     open_notebook(page, collab_lab, "chats.ipynb", [MENDED], kernel=False)
     asked = [f"question {number} of a live chat" for number in range(5)]
     for number, words in enumerate(asked):
-        command(page, "aidp:ask", {"body": words, "name": f"live {number}"})
+        name = f"one answer {number}"
+        assert not [*collab_lab.root.rglob(f"{name}.chat")], "the chat is new: other tests share this lab"
+        command(page, "aidp:ask", {"body": words, "name": name})
         title = page.locator(".jp-chat-sidepanel-widget-title")
-        expect(title).to_have_text(re.compile(rf"(^|/)live {number}$"))
+        expect(title).to_have_text(re.compile(rf"(^|/){name}$"))
         # the chat before it may still be seen below its title
         wait_until(lambda words=words: questions(scripted, words), "the question arrives", 30)
         wait_for_cost(page.locator(PANEL), 1)

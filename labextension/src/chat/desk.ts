@@ -163,22 +163,25 @@ export class ChatDesk implements IAiChat {
     );
   }
 
-  /** The chat that a command opens, in the side panel or, where there is none, in the main area. */
+  /**
+   * The chat that a command opens, in the side panel or, where there is none, in the main area. The panel says at
+   * once what it opens; the tracker only later, so that it may tell of the chat before.
+   */
   private async _opened(open: () => Promise<unknown>): Promise<IChatModel> {
-    const { panel, tracker, trans } = this._options;
-    const added: IChatPanel[] = [];
-    const add = (_: IChatTracker, one: IChatPanel) => void added.push(one);
-    tracker.widgetAdded.connect(add);
+    const { panel, trans } = this._options;
+    const inPanel: IChatPanel[] = [];
+    const add = (_: IMultiChatPanel, one: IChatPanel) => void inPanel.push(one);
+    panel?.chatOpened.connect(add);
     try {
-      await open();
+      const widget = (await open()) as IChatPanel | null | undefined;
+      const model = (inPanel.at(-1) ?? widget)?.model;
+      if (model) {
+        return model;
+      }
     } finally {
-      tracker.widgetAdded.disconnect(add);
+      panel?.chatOpened.disconnect(add);
     }
-    const model = (added.at(-1) ?? panel?.current)?.model;
-    if (!model) {
-      throw new AidpError('no_chat', trans.__('The chat could not be opened.'));
-    }
-    return model;
+    throw new AidpError('no_chat', trans.__('The chat could not be opened.'));
   }
 
   /** Lab has put back the chats of the last time, and the commands are there. */

@@ -187,6 +187,8 @@ declare module 'jupyterlab-chat' {
     readonly toolbar: Toolbar;
     /** The chat that is open in it. */
     readonly current: IChatPanel | undefined;
+    /** Emitted at once, with the chat that it shows from now on. */
+    readonly chatOpened: ISignal<IMultiChatPanel, IChatPanel>;
     readonly visibilityChanged: ISignal<IMultiChatPanel, boolean>;
   }
   export const IMultiChatPanel: Token<IMultiChatPanel>;
