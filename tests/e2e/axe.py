@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.support.processes import REPO
+from tests.support.processes import REPO, wait_until
 
 AXE = REPO / "labextension" / "node_modules" / "axe-core" / "axe.min.js"
 CONTROL = {"image-alt", "button-name", "color-contrast"}
@@ -49,13 +49,17 @@ def violations(page: Page, selector: str, *, ignored: tuple[str, ...] = ()) -> l
     assert AXE.exists(), "axe-core is not installed: run `npm ci` in labextension"
     page.locator(selector).first.wait_for()
     page.evaluate(AXE.read_text())
-    page.evaluate(_PLANT, selector)
-    try:
-        found = page.evaluate(_RUN, selector)
-    finally:
-        page.evaluate(_UPROOT)
-    blind_to = CONTROL - {one["id"] for one in found if "planted-fault" in one["html"]}
-    assert not blind_to, f"axe is blind to planted faults in {selector}: {', '.join(sorted(blind_to))}"
+
+    def sees() -> bool:
+        page.evaluate(_PLANT, selector)
+        try:
+            found = page.evaluate(_RUN, selector)
+        finally:
+            page.evaluate(_UPROOT)
+        return {one["id"] for one in found if "planted-fault" in one["html"]} >= CONTROL
+
+    # while something still lies over a part, such as what says that it loads, axe cannot judge its colours
+    wait_until(sees, f"axe finds the planted faults in {selector}", 20)
     return [_line(one) for one in page.evaluate(_RUN, selector) if one["id"] not in ignored]
 
 
