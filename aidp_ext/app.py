@@ -37,9 +37,15 @@ from aidp_ext.ai.context.service import ContextService
 from aidp_ext.ai.routes import ROUTES as AI_ROUTES
 from aidp_ext.ai.routes import USER_ROUTES as AI_USER_ROUTES
 from aidp_ext.ai.service import AiService
-from aidp_ext.core.errors import Forbidden, Unauthenticated
+from aidp_ext.core.audit import AuditLog
+from aidp_ext.core.errors import Forbidden, StorageError, Unauthenticated
 from aidp_ext.core.openapi import PATTERN, OpenApi
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
+from aidp_ext.git.config import GitConfig
+from aidp_ext.git.credentials import Credentials, HubSignIn
+from aidp_ext.git.routes import ROUTES as GIT_ROUTES
+from aidp_ext.git.service import GitService
+from aidp_ext.git_parts import ask_with, find_secrets
 from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
 from aidp_ext.personas import Personas
 
@@ -79,6 +85,7 @@ ROUTES: tuple[Route, ...] = (
     *CONTEXT_ROUTES,
     *ACTION_ROUTES,
     *CHAT_ROUTES,
+    *GIT_ROUTES,
     (r".*", UnknownEndpoint),
 )
 
@@ -219,7 +226,7 @@ class AidpApp(ExtensionApp):
     """The server extension."""
 
     name = "aidp_ext"
-    classes = [AiConfig]
+    classes = [AiConfig, GitConfig]
     kernels: Kernels | None = None
 
     state_dir = Unicode(
@@ -260,9 +267,27 @@ class AidpApp(ExtensionApp):
         self.tracking = TrackingServer(os.environ, lambda: self.ai.mode in CLOSED)
         self.settings["aidp_chat"] = ChatService(self.ai, self.context, workspace, self.tracking.run)
         self.settings["aidp_chat_user"] = self._name_of_sender
+        self._initialize_git(workspace)
         self.personas.confine(allow_workspace=self.allow_workspace_personas)
         self.settings["aidp_routes"] = ROUTES
         self.settings["aidp_kernel_token"] = token_urlsafe(32) if self.govern_kernels else ""
+
+    def _initialize_git(self, workspace: Path | None) -> None:
+        config = GitConfig(parent=self)
+        folder = Path(self.state_dir) / "git"
+        self.audit = AuditLog(Path(self.state_dir) / "audit.jsonl")  # the AI's too: a lock orders the records
+        self.credentials = Credentials(
+            folder,
+            lambda event, **fields: self.audit.append(event, OWNER, **fields),
+            forges=config.forges,
+            hub=HubSignIn.from_env(os.environ),
+            owners=frozenset(config.allowed_owners),
+            device_client_id=config.device_client_id,
+        )
+        self.git = GitService(
+            workspace, folder, config, accounts=self.credentials.accounts, find=find_secrets, ask=ask_with(self.ai)
+        )
+        self.settings["aidp_git"] = self.git
 
     def _name_of_sender(self, sender: str) -> str:
         """Return who sent a message of a chat, for the record: as `_Identified.who` names those who call."""
@@ -282,9 +307,18 @@ class AidpApp(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         logging.getLogger("aidp").parent = self.log
         self._start_kernels(serverapp)  # before anything is awaited: no kernel may come first
+        await self._start_credentials()
         await self.ai.start()
         # What is loaded by then stays, and a collector that looks through it costs a twentieth of each request.
         self.ai.after_first_look(gc.freeze)
+
+    async def _start_credentials(self) -> None:
+        """Tell every git of this server, of its kernels and its terminals where to ask for a token: no secret in it."""
+        try:
+            await self.credentials.start()
+        except StorageError as error:
+            self.log.warning("git gets no tokens: %s", error.message)
+        os.environ.update(self.credentials.environment())
 
     def _start_kernels(self, serverapp: Any) -> None:
         if self.govern_kernels:
@@ -303,5 +337,8 @@ class AidpApp(ExtensionApp):
         if self.kernels is not None:
             await self.kernels.stop()
         self.context.close()
+        await self.git.close()
+        await self.credentials.stop()
+        self.audit.close()
         await self.tracking.close()
         await self.ai.stop()

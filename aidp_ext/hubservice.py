@@ -26,10 +26,13 @@ from tornado.websocket import WebSocketHandler
 from aidp_ext._version import __version__
 from aidp_ext.ai.routes import ROUTES as AI_ROUTES
 from aidp_ext.ai.service import AiService
+from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import AidpError, Forbidden, Unauthenticated, Unavailable
 from aidp_ext.core.openapi import PATTERN, OpenApi
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
 from aidp_ext.gateway import KEYS_FILE, SERVICE_CONFIG, load_config, read_keys, token_cache_s
+from aidp_ext.hub.token_routes import ROUTES as TOKEN_ROUTES
+from aidp_ext.hub.tokens import ForgeTokens
 
 log = logging.getLogger("aidp")
 
@@ -75,6 +78,7 @@ ROUTES: tuple[Route, ...] = (
     ("metrics", Metrics),
     (PATTERN, OpenApi),
     *AI_ROUTES,
+    *TOKEN_ROUTES,
     (r".*", UnknownEndpoint),
 )
 
@@ -157,17 +161,18 @@ def guard(method: Callable[..., Any], action: Action, is_websocket: bool) -> Cal
     return guarded
 
 
-def make_app(prefix: str, ai: AiService, *, cache_s: int = 30) -> web.Application:
+def make_app(prefix: str, ai: AiService, *, cache_s: int = 30, forge: ForgeTokens | None = None) -> web.Application:
     """Return the application. ``prefix`` is the service's path on the hub, with slashes at both ends.
 
-    ``cache_s`` is how long, in seconds, a token that was revoked may still pass.
+    ``cache_s`` is how long, in seconds, a token that was revoked may still pass; ``forge`` has the users' tokens at
+    the forge where the hub signs in.
     """
     # Before its cache is first used: a revoked token must not live for the default five minutes.
     HubOAuth.instance(cache_max_age=cache_s)
     handlers = [(rf"{prefix}aidp/{pattern}", handler) for pattern, handler in bind(ROUTES, HttpBase, WsBase, guard)]
     # xsrf_cookies stays off: Tornado would check before the user is known, and HubOAuth checks cookie requests itself.
     app = web.Application(handlers, cookie_secret=secrets.token_bytes(32), websocket_ping_interval=30)
-    app.settings.update(aidp_ai=ai, aidp_routes=ROUTES)
+    app.settings.update(aidp_ai=ai, aidp_routes=ROUTES, aidp_forge=forge)
     return app
 
 
@@ -182,7 +187,9 @@ async def serve() -> None:
     settings = env.get(SERVICE_CONFIG)
     config = load_config(Path(settings) if settings else None)
     ai = AiService(config, state, keeps_keys=False)
-    app = make_app(prefix, ai, cache_s=token_cache_s(env))
+    audit = AuditLog(state / "audit.jsonl")  # the same file as that of the AI's calls: a lock orders the records
+    forge = ForgeTokens(env["JUPYTERHUB_API_URL"], env["JUPYTERHUB_API_TOKEN"], audit.append)
+    app = make_app(prefix, ai, cache_s=token_cache_s(env), forge=forge)
     server = HTTPServer(app, max_buffer_size=4 * config.max_prompt_bytes)
     server.listen(address.port or 0, address.hostname or "127.0.0.1")
     await ai.start()
@@ -195,6 +202,8 @@ async def serve() -> None:
     await stop.wait()
     server.stop()
     await ai.stop()
+    await forge.close()
+    audit.close()
     await server.close_all_connections()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import assist, bundle, context, deciding, figures, lab, ledger, redaction, router, startup
+from bench import assist, bundle, context, deciding, figures, git, lab, ledger, redaction, router, startup
 
 BENCHMARKS = {
     "bundle": bundle.run,
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "assist": assist.run,
     "lab": lab.run,
     "context": context.run,
+    "git": git.run,
 }
 
 

@@ -317,7 +317,10 @@ def documented() -> list[Variable]:
     return found
 
 
-NO_VARIABLES = {"TYPE_CHECKING"}  # a name in other people's Python
+# A name in other people's Python, and files of Git's own
+NO_VARIABLES = {"TYPE_CHECKING", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG"}
+# Git's own, which are set for it or taken from it: nothing to be set for aidp
+GITS_VARIABLES = ("GIT_", "SSH_ASKPASS", "GCM_", "LC_")
 
 
 def variables() -> set[str]:
@@ -329,6 +332,7 @@ def variables() -> set[str]:
         if "node_modules" not in path.parts and "providers" not in path.parts
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value)
+        if not node.value.startswith(GITS_VARIABLES)
     } - NO_VARIABLES
 
 

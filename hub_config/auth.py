@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from traitlets.config import Config
 
 from hub_config.passwords import admin_password, user_password
-from hub_config.settings import USER_NAME, GitHub, Settings
+from hub_config.settings import CRYPT_KEY, USER_NAME, GitHub, Settings
 
 
 def apply(c: Config, settings: Settings) -> None:
@@ -16,23 +18,42 @@ def apply(c: Config, settings: Settings) -> None:
     # the lists above are the whole truth: taking a name off them takes the person's access away
     c.Authenticator.allow_existing_users = False
     if settings.github:
-        _apply_github(c, settings.github)
+        _apply_github(c, settings, settings.github)
     else:
         _apply_local(c, settings)
 
 
-def _apply_github(c: Config, github: GitHub) -> None:
+def _apply_github(c: Config, settings: Settings, github: GitHub) -> None:
     """GitHub sign-in for the people and organisations that are named, never for all of GitHub."""
-    c.JupyterHub.authenticator_class = "github"
+    c.JupyterHub.authenticator_class = "hub_config.forge.GitHubSignIn"
+    _keep_tokens(c, settings)
     c.GitHubOAuthenticator.client_id = github.client_id
     c.GitHubOAuthenticator.client_secret = github.client_secret
     c.GitHubOAuthenticator.allowed_organizations = set(github.organizations)
-    if github.organizations:
-        c.GitHubOAuthenticator.scope = ["read:org"]  # without it GitHub shows public members only
+    # without read:org GitHub shows public members only
+    c.GitHubOAuthenticator.scope = [*github.scopes, *(["read:org"] if _needs_read_org(github) else [])]
     if github.url:
         c.GitHubOAuthenticator.github_url = github.url
     if github.callback_url:
         c.GitHubOAuthenticator.oauth_callback_url = github.callback_url
+
+
+def _needs_read_org(github: GitHub) -> bool:
+    """Whether members are to be looked up, and no scope that is asked for says so yet."""
+    return bool(github.organizations) and not {"read:org", "write:org", "admin:org"} & set(github.scopes)
+
+
+def _keep_tokens(c: Config, settings: Settings) -> None:
+    """What GitHub gave at the sign-in is kept, encrypted, for the users' git.
+
+    The key is given here and not in the environment, where whatever the hub starts could inherit it; only an admin who
+    has set one there themselves, to keep it elsewhere or to change it, is followed.
+    """
+    from hub_config.forge import crypt_key
+
+    c.Authenticator.enable_auth_state = True
+    if not os.environ.get(CRYPT_KEY, "").strip():
+        c.CryptKeeper.keys = [crypt_key(settings.state_dir / "auth-state-key")]
 
 
 def _apply_local(c: Config, settings: Settings) -> None:

@@ -15,11 +15,15 @@ CUSTOM_SCOPES = {
     "custom:aidp:write": {"description": "Change what aidp keeps", "subscopes": ["custom:aidp:read"]},
     "custom:aidp:execute": {"description": "Use the AI gateway and run work", "subscopes": ["custom:aidp:write"]},
     "custom:aidp:metrics": {"description": "Read the gateway's metrics"},
+    "custom:aidp:forge": {"description": "Hand out the tokens of the users' sign-in"},
     "custom:aidp:admin": {
         "description": "See what everybody used, and what it cost",
         "subscopes": ["custom:aidp:execute", "custom:aidp:metrics"],
     },
 }
+
+FORGE_SCOPE = "custom:aidp:forge"
+"""To get a token of any user's at GitHub, one at a time. The hub's service alone has it."""
 
 SERVICE_ACCESS = "access:services!service=aidp"
 
@@ -50,3 +54,5 @@ def apply(c: Config, settings: Settings) -> None:
             "scopes": [SERVICE_ACCESS, "custom:aidp:metrics", "read:metrics"],
         },
     ]
+    if settings.github:
+        c.JupyterHub.load_roles.append({"name": "aidp-forge", "services": ["aidp"], "scopes": [FORGE_SCOPE]})

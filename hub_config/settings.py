@@ -20,6 +20,11 @@ USER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(:[A-Za-z0-9_.-]+)?")
 """``organization`` or ``organization:team``."""
 
+GITHUB_SCOPES = "repo read:org"
+"""To read and write the user's repositories, and to see who is a member."""
+
+_GITHUB_SCOPE = re.compile(r"[a-z_]+(:[a-z_]+)?")
+
 USER_VARIABLES = ("AIDP_AI_MODE", "ALLOW_LOCAL_MODELS", "LOCAL_OPENAI_BASE_URL", "OLLAMA_HOST")
 """Passed on to the users' servers: addresses and switches, nothing secret."""
 
@@ -44,11 +49,15 @@ SERVICE_VARIABLES = (
 )
 """Passed on to the hub's own service, which alone holds the organisation's keys."""
 
+CRYPT_KEY = "JUPYTERHUB_CRYPT_KEY"
+"""What JupyterHub itself reads the key from that it encrypts users' tokens with."""
+
 SECRET_VARIABLES = (
     *(name for name in SERVICE_VARIABLES if name.endswith("_KEY")),
     "AIDP_DATABASE_URL",
     "AIDP_GATEWAY_TOKEN",
     "AIDP_METRICS_TOKEN",
+    CRYPT_KEY,
     "GITHUB_CLIENT_SECRET",
     "GITHUB_SECRET",
 )
@@ -85,6 +94,8 @@ class GitHub:
     url: str | None = None
     callback_url: str | None = None
     organizations: frozenset[str] = frozenset()
+    scopes: tuple[str, ...] = ()
+    """What an OAuth app asks for; a GitHub App has permissions of its own and heeds none."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,8 @@ def _port(text: str) -> int:
 def _user_environment(env: Mapping[str, str]) -> dict[str, str]:
     """What users' servers are told. A model server that wants a key is reached through the gateway, which has it."""
     told = {name: env[name] for name in USER_VARIABLES if name in env}
+    if (github := _github(env)) is not None:
+        told["AIDP_FORGE_URL"] = github.url or "https://github.com"  # where the hub's sign-in has tokens for
     if "LOCAL_OPENAI_API_KEY" in env:
         told.pop("LOCAL_OPENAI_BASE_URL", None)
     return told
@@ -256,7 +269,19 @@ def _github(env: Mapping[str, str]) -> GitHub | None:
         url=_url(env, "GITHUB_URL"),
         callback_url=callback_url,
         organizations=_names(env, "GITHUB_ALLOWED_ORGANIZATIONS", ORGANIZATION),
+        scopes=_scopes(env),
     )
+
+
+def _scopes(env: Mapping[str, str]) -> tuple[str, ...]:
+    """What is asked of GitHub at the sign-in, or SettingsError."""
+    scopes = tuple(dict.fromkeys(env.get("AIDP_GITHUB_SCOPES", GITHUB_SCOPES).replace(",", " ").split()))
+    for scope in scopes:
+        if not _GITHUB_SCOPE.fullmatch(scope):
+            raise SettingsError(
+                f"AIDP_GITHUB_SCOPES holds {scope!r}, which is no scope of GitHub's; the usual are: {GITHUB_SCOPES}."
+            )
+    return scopes
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
-from aidp_ext.ai.keys import KEY
 from aidp_ext.ai.models import Capability, Dialect, Mode, Privacy, RouteRequest, Task
 from aidp_ext.ai.providers.ollama_pull import NAME as PULLED_NAME
 from aidp_ext.core.errors import InvalidRequest
+from aidp_ext.core.keys import KEY
 
 _BYTES_PER_TOKEN = 4  # a rule of thumb for English and code; providers count for themselves
 _IMAGE_TOKENS = 1000

@@ -21,7 +21,6 @@ from aidp_ext.ai.config import AiConfig, ModeStore
 from aidp_ext.ai.content import ContentVault
 from aidp_ext.ai.dispatch import Dispatcher, Parts, forbidding
 from aidp_ext.ai.health import Health
-from aidp_ext.ai.keys import KeyStore
 from aidp_ext.ai.ledger import Ledger
 from aidp_ext.ai.limits import RateLimiter
 from aidp_ext.ai.models import (
@@ -50,6 +49,7 @@ from aidp_ext.ai.rules import Rules, WorkspaceRules
 from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import AidpError, Conflict, Forbidden, NotFound, PolicyRefused, StorageError
 from aidp_ext.core.http import HttpClient, Rehearsed, origin, rehearsal
+from aidp_ext.core.keys import KeyStore
 
 log = logging.getLogger("aidp")
 

@@ -12,18 +12,36 @@
     ├── Forbidden                 forbidden
     │   └── PolicyRefused         policy_refused
     ├── NotFound                  not_found
-    │   └── ModelNotFound         model_not_found
+    │   ├── ModelNotFound         model_not_found
+    │   ├── NotARepository        not_a_repository
+    │   └── RemoteNotFound        remote_not_found
     ├── Conflict                  conflict
     │   ├── PortInUse             port_in_use
-    │   └── Superseded            superseded
+    │   ├── Superseded            superseded
+    │   ├── RepositoryBusy        repository_busy           another git holds its lock, or left it behind
+    │   ├── RemoteMoved           remote_moved              it has commits that are not here
+    │   ├── PushRejected          push_rejected             by a hook or a protected branch
+    │   ├── GitAuthenticationFailed authentication_failed
+    │   ├── NothingToCommit       nothing_to_commit
+    │   ├── HookFailed            hook_failed
+    │   ├── HookChangedFiles      hook_changed_files        the commit is not what was looked at
+    │   ├── IndexChanged          index_changed             what is staged is not what was looked at
+    │   ├── MergeConflict         merge_conflict
+    │   ├── LocalChanges          local_changes             they would be overwritten
+    │   ├── CannotUndo            cannot_undo
+    │   ├── IdentityUnknown       identity_unknown          nobody told git whom commits name
+    │   └── SignedOutOfForge      signed_out_of_forge       its token was taken back, or has ended
     ├── Unavailable               unavailable
     │   └── NoModelAvailable      no_model_available
     ├── StorageError              storage_error
+    │   └── DiskFull              disk_full
     ├── ProcessError              process_failed
     │   ├── ProgramNotFound       program_not_found
-    │   └── ProcessTimeout        process_timeout
+    │   ├── ProcessTimeout        process_timeout
+    │   └── GitError              git_failed
     └── UpstreamError             upstream_error            a server that aidp called failed
         ├── UpstreamUnreachable   upstream_unreachable      no connection, or it was reset
+        │   └── NetworkFailed     network_failed            while git spoke with a remote
         ├── UpstreamTimeout       upstream_timeout          connected, but silent for too long
         ├── UpstreamInvalid       upstream_invalid_response not what the protocol says
         ├── UpstreamIncomplete    upstream_incomplete       the stream broke off
@@ -124,6 +142,18 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class NotARepository(NotFound):
+    """No Git repository with working files is there, or what is there is damaged."""
+
+    code = "not_a_repository"
+
+
+class RemoteNotFound(NotFound):
+    """The remote has no such repository, or does not show it to this account; or there is no remote of this name."""
+
+    code = "remote_not_found"
+
+
 class Conflict(AidpError):
     """The thing is in a state that does not allow this."""
 
@@ -140,6 +170,84 @@ class Superseded(Conflict):
     """A later request took this one's place before it was sent."""
 
     code = "superseded"
+
+
+class RepositoryBusy(Conflict):
+    """Another Git command holds the repository's lock; ``details`` name the file and its age in ``age_s``."""
+
+    code = "repository_busy"
+
+
+class RemoteMoved(Conflict):
+    """The remote has commits that are not here yet."""
+
+    code = "remote_moved"
+
+
+class PushRejected(Conflict):
+    """The remote refused the push: a hook, a protected branch; its words are in ``details["output"]``."""
+
+    code = "push_rejected"
+
+
+class GitAuthenticationFailed(Conflict):
+    """The remote does not accept who asks, or does not allow this to them."""
+
+    code = "authentication_failed"
+
+
+class NothingToCommit(Conflict):
+    """Nothing is staged."""
+
+    code = "nothing_to_commit"
+
+
+class HookFailed(Conflict):
+    """A hook of the repository stopped the commit; its words are in ``details["output"]``."""
+
+    code = "hook_failed"
+
+
+class HookChangedFiles(Conflict):
+    """A hook changed files while committing: ``details["commit"]`` was made and is not what was looked at."""
+
+    code = "hook_changed_files"
+
+
+class IndexChanged(Conflict):
+    """What is staged is no longer what was looked at; nothing was committed."""
+
+    code = "index_changed"
+
+
+class MergeConflict(Conflict):
+    """Both sides changed the same places; ``details["files"]`` names the files."""
+
+    code = "merge_conflict"
+
+
+class LocalChanges(Conflict):
+    """Changes that are not committed would be overwritten; ``details["files"]`` names the files where known."""
+
+    code = "local_changes"
+
+
+class CannotUndo(Conflict):
+    """The last commit cannot be taken back: it is on a remote, is a merge, or there is none."""
+
+    code = "cannot_undo"
+
+
+class IdentityUnknown(Conflict):
+    """Git knows no name and e-mail for commits."""
+
+    code = "identity_unknown"
+
+
+class SignedOutOfForge(Conflict):
+    """The forge takes the user's token no more; only a new sign-in there helps."""
+
+    code = "signed_out_of_forge"
 
 
 class Unavailable(AidpError):
@@ -160,6 +268,12 @@ class StorageError(AidpError):
     code = "storage_error"
 
 
+class DiskFull(StorageError):
+    """No space is left on the disk, or a quota or size limit is reached."""
+
+    code = "disk_full"
+
+
 class ProcessError(AidpError):
     """A child process ended with an error; ``details["returncode"]``."""
 
@@ -178,6 +292,12 @@ class ProcessTimeout(ProcessError):
     code = "process_timeout"
 
 
+class GitError(ProcessError):
+    """Git failed for a reason that has no code of its own; its last words are in the message."""
+
+    code = "git_failed"
+
+
 class UpstreamError(AidpError):
     """A server that aidp called failed; ``details["provider"]`` names it."""
 
@@ -188,6 +308,12 @@ class UpstreamUnreachable(UpstreamError):
     """No connection, or it was reset before an answer came."""
 
     code = "upstream_unreachable"
+
+
+class NetworkFailed(UpstreamUnreachable):
+    """The connection to a Git remote could not be made, or broke off."""
+
+    code = "network_failed"
 
 
 class UpstreamTimeout(UpstreamError):

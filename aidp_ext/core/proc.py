@@ -30,16 +30,27 @@ class Completed:
     stderr: str
 
 
-def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return this process's environment without what is named like a secret, plus ``extra``."""
-    return {**{k: v for k, v in os.environ.items() if not _SECRET.search(k)}, **(extra or {})}
+@dataclass(frozen=True)
+class Output:
+    """A program that has ended: its exit status, the bytes it printed, and its complaints, decoded leniently."""
+
+    returncode: int
+    stdout: bytes
+    stderr: str
+    is_cut: bool = False  # it had more to say than was asked for, and was ended
+
+
+def child_environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """Return this process's environment without what is named like a secret, plus ``extra``; None there removes."""
+    inherited = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    return {name: value for name, value in {**inherited, **(extra or {})}.items() if value is not None}
 
 
 async def run(
     argv: Sequence[str],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     stdin: bytes | None = None,
     timeout_s: float = 60.0,
     check: bool = True,
@@ -49,23 +60,79 @@ async def run(
     Raises ProgramNotFound, ProcessTimeout after ``timeout_s`` seconds, and ProcessError for a non-zero status unless
     ``check`` is off. On time-out and on cancellation the whole process group is ended first.
     """
-    async with _started(argv, cwd=cwd, env=env, has_stdin=stdin is not None) as process:
-        try:
-            async with asyncio.timeout(timeout_s):
-                out, err = await process.communicate(stdin)
-        except TimeoutError as error:
-            raise _timed_out(argv, timeout_s) from error
-    done = Completed(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+    out = await output(argv, cwd=cwd, env=env, stdin=stdin, timeout_s=timeout_s)
+    done = Completed(out.returncode, out.stdout.decode(errors="replace"), out.stderr)
     if check and done.returncode:
         raise _failed(argv, done.returncode, done.stderr or done.stdout)
     return done
+
+
+async def output(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str | None] | None = None,
+    stdin: bytes | None = None,
+    timeout_s: float = 60.0,
+    most_bytes: int | None = None,
+) -> Output:
+    """Run a program to its end and return the bytes it printed, whatever its exit status.
+
+    With ``most_bytes`` it is ended once it has printed more than that; its status is then 0.
+    Raises ProgramNotFound, and ProcessTimeout after ``timeout_s`` seconds. On time-out and on cancellation the whole
+    process group is ended first.
+    """
+    async with _started(argv, cwd=cwd, env=env, has_stdin=stdin is not None) as process:
+        try:
+            async with asyncio.timeout(timeout_s):
+                if most_bytes is None:
+                    out, err = await process.communicate(stdin)
+                else:
+                    out, err = await _beginning(process, stdin, most_bytes)
+                    if len(out) > most_bytes:
+                        return Output(0, out[:most_bytes], err.decode(errors="replace"), is_cut=True)
+        except TimeoutError as error:
+            raise _timed_out(argv, timeout_s) from error
+    return Output(process.returncode or 0, out, err.decode(errors="replace"))
+
+
+async def _beginning(process: asyncio.subprocess.Process, stdin: bytes | None, most: int) -> tuple[bytes, bytes]:
+    """Return up to ``most`` bytes and one of what a program prints, and its complaints where it printed no more."""
+    assert process.stdout is not None and process.stderr is not None
+    stdout = process.stdout
+
+    async def begin() -> bytes:
+        found = b""
+        while len(found) <= most and (chunk := await stdout.read(65536)):
+            found += chunk
+        return found
+
+    async with asyncio.TaskGroup() as group:
+        complaints = group.create_task(process.stderr.read())
+        feeding = group.create_task(_feed(process, stdin))
+        out = await begin()
+        if len(out) > most:
+            complaints.cancel()
+            feeding.cancel()
+            return out[: most + 1], b""
+    await process.wait()
+    return out, complaints.result()
+
+
+async def _feed(process: asyncio.subprocess.Process, stdin: bytes | None) -> None:
+    if process.stdin is None:
+        return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(stdin or b"")
+        await process.stdin.drain()
+        process.stdin.close()
 
 
 async def lines(
     argv: Sequence[str],
     *,
     cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     timeout_s: float = 3600.0,
 ) -> AsyncIterator[str]:
     r"""Run a program and yield its lines (stdout and stderr in one, also those ended by ``\r``) as they come.
@@ -108,7 +175,7 @@ async def _started(
     argv: Sequence[str],
     *,
     cwd: Path | None,
-    env: Mapping[str, str] | None,
+    env: Mapping[str, str | None] | None,
     has_stdin: bool = False,
     merge: bool = False,
 ) -> AsyncIterator[asyncio.subprocess.Process]:

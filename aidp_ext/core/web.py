@@ -212,7 +212,7 @@ class Api(_Errors):
 
     def query(self, kind: type[T]) -> T:
         """Return the query's parameters as ``kind``, the last of those given twice. Raises InvalidRequest."""
-        given = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        given = {name: self.get_query_argument(name, strip=False) for name in self.request.query_arguments}
         return self.fit(given, kind, strict=False)
 
     def fit(self, document: Any, kind: type[T], *, strict: bool = True) -> T:

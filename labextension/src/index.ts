@@ -2,6 +2,7 @@ import { actionsPlugins } from './actions/plugin';
 import { contextPlugins } from './ai/context/plugin';
 import { aiPlugins } from './ai/plugin';
 import { chatPlugins } from './chat/plugin';
+import { gitPlugins } from './git/plugin';
 
 export { IContextGatherer } from './ai/context/tokens';
 export { IAiModel } from './ai/tokens';
@@ -10,5 +11,6 @@ export default [
   ...aiPlugins,
   ...contextPlugins,
   ...actionsPlugins,
-  ...chatPlugins
+  ...chatPlugins,
+  ...gitPlugins
 ];

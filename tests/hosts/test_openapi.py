@@ -93,8 +93,9 @@ def test_an_endpoint_that_does_not_say_what_it_gives_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory, llama: str, _doubles: Doubles) -> Iterator[Server]:
-    """A server of its own: the attack changes the mode and the rules."""
-    environment = {**_doubles.environment, "LOCAL_OPENAI_BASE_URL": llama}
+    """A server of its own: the attack changes the mode and the rules. Behind the proxy is no forge."""
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    environment = {**_doubles.environment, "LOCAL_OPENAI_BASE_URL": llama, **nowhere}
     with jupyter_server(tmp_path_factory.mktemp("attacked"), environment) as running:
         yield running
 

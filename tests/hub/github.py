@@ -24,6 +24,10 @@ class GitHubStandIn:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: dict[str, str] = {}
+        self.refresh_tokens: dict[str, tuple[str, str]] = {}  # to whom it belongs, and the token that it renews
+        self.lasts_s: int | None = None  # a GitHub App's tokens end; None: an OAuth app's do not
+        self.renewals = 0
+        self.is_down = False
         self.url = ""
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -36,6 +40,38 @@ class GitHubStandIn:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+    def issue(self, login: str, scope: str = "") -> dict[str, Any]:
+        """A new token, as GitHub's answer tells of it."""
+        token = "ghu_" + secrets.token_hex(18)
+        self.tokens[token] = login
+        said: dict[str, Any] = {"access_token": token, "token_type": "bearer", "scope": scope}
+        if self.lasts_s is not None:
+            refresh = "ghr_" + secrets.token_hex(38)
+            self.refresh_tokens[refresh] = (login, token)
+            said |= {"expires_in": self.lasts_s, "refresh_token": refresh, "refresh_token_expires_in": 15897600}
+        return said
+
+    def renew(self, refresh_token: str) -> dict[str, Any]:
+        """A new pair; the one before is dead from now on."""
+        login, token = self.refresh_tokens.pop(refresh_token, (None, ""))
+        if login is None:
+            return {"error": "bad_refresh_token", "error_description": "The refresh token is incorrect or expired."}
+        self.renewals += 1
+        self.tokens.pop(token, None)
+        return self.issue(login)
+
+    def tokens_of(self, login: str) -> list[str]:
+        """Those that GitHub takes now."""
+        return [token for token, owner in self.tokens.items() if owner == login]
+
+    def revoke(self, login: str) -> None:
+        """Take everything back that a user gave."""
+        for token in self.tokens_of(login):
+            del self.tokens[token]
+        for refresh, (owner, _) in list(self.refresh_tokens.items()):
+            if owner == login:
+                del self.refresh_tokens[refresh]
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -58,6 +94,10 @@ class GitHubStandIn:
 class _Handler(web.RequestHandler):
     def initialize(self, github: GitHubStandIn) -> None:
         self.github = github
+
+    def prepare(self) -> None:
+        if self.github.is_down:
+            raise web.HTTPError(502)
 
     def arguments(self) -> dict[str, str]:
         sent = {name: self.get_argument(name) for name in self.request.arguments}
@@ -84,6 +124,9 @@ class _Authorize(_Handler):
 class _Token(_Handler):
     def post(self) -> None:
         sent = self.arguments()
+        if sent.get("grant_type") == "refresh_token":
+            self.renew(sent)
+            return
         asked = self.github.codes.pop(sent["code"], None)
         digest = hashlib.sha256(sent.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
@@ -92,9 +135,13 @@ class _Token(_Handler):
         elif asked is None or asked["code_challenge"] != challenge or asked["redirect_uri"] != sent["redirect_uri"]:
             self.finish({"error": "bad_verification_code"})
         else:
-            token = "ghu_" + secrets.token_hex(18)
-            self.github.tokens[token] = asked["login"]
-            self.finish({"access_token": token, "token_type": "bearer", "scope": asked.get("scope", "")})
+            self.finish(self.github.issue(asked["login"], asked.get("scope", "")))
+
+    def renew(self, sent: dict[str, str]) -> None:
+        if not secrets.compare_digest(sent["client_secret"], CLIENT_SECRET) or sent["client_id"] != CLIENT_ID:
+            self.finish({"error": "incorrect_client_credentials", "error_description": "They are incorrect."})
+        else:
+            self.finish(self.github.renew(sent["refresh_token"]))
 
 
 class _User(_Handler):

@@ -14,7 +14,7 @@ from traitlets.config import Config
 
 from hub_config import auth, network, roles, services, spawner
 from hub_config.passwords import ALPHABET, admin_password, needed_passwords, user_password
-from hub_config.settings import SECRET_VARIABLES, SERVICE_VARIABLES, Gateway, GitHub, Settings, SettingsError
+from hub_config.settings import CRYPT_KEY, SECRET_VARIABLES, SERVICE_VARIABLES, Gateway, GitHub, Settings, SettingsError
 
 GITHUB = GitHub("an-id", "a-secret", url="https://github.example.org", organizations=frozenset({"acme"}))
 
@@ -35,13 +35,44 @@ def local(tmp_path: Path) -> Settings:
 
 def test_github_sign_in_lets_in_only_those_who_are_named(tmp_path):
     c = configured(auth, Settings(state_dir=tmp_path, github=GITHUB, allowed_users=frozenset({"ada"})))
-    assert c.JupyterHub.authenticator_class == "github"
+    assert c.JupyterHub.authenticator_class == "hub_config.forge.GitHubSignIn"
     assert c.GitHubOAuthenticator.github_url == "https://github.example.org"
     assert c.GitHubOAuthenticator.allowed_organizations == {"acme"}
     assert c.GitHubOAuthenticator.scope == ["read:org"]
     assert c.Authenticator.allowed_users == {"ada"}
     assert c.Authenticator.allow_existing_users is False
     assert "allow_all" not in c.Authenticator
+
+
+def test_the_tokens_of_a_github_sign_in_are_kept_under_a_key_of_the_owners(tmp_path, monkeypatch):
+    monkeypatch.delenv(CRYPT_KEY, raising=False)
+    settings = Settings(state_dir=tmp_path, github=GITHUB)
+    c = configured(auth, settings)
+    (key,) = c.CryptKeeper["keys"]
+    assert len(bytes.fromhex(key)) == 32
+    assert c.Authenticator.enable_auth_state is True
+    file = tmp_path / "auth-state-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert configured(auth, settings).CryptKeeper["keys"] == [key], "it outlives a restart"
+    file.chmod(0o640)
+    with pytest.raises(SettingsError, match="chmod 600"):
+        configured(auth, settings)
+    file.chmod(0o600)
+    file.write_text("")
+    with pytest.raises(SettingsError, match="damaged"):
+        configured(auth, settings)
+    monkeypatch.setenv(CRYPT_KEY, "an admin's own")
+    assert "keys" not in configured(auth, settings).CryptKeeper
+
+
+def test_the_service_alone_may_hand_out_tokens_and_only_where_there_are_some(tmp_path):
+    assert len(configured(roles, Settings(state_dir=tmp_path)).JupyterHub.load_roles) == 3
+    c = configured(roles, Settings(state_dir=tmp_path, github=GITHUB))
+    *others, forge = c.JupyterHub.load_roles
+    assert forge == {"name": "aidp-forge", "services": ["aidp"], "scopes": [roles.FORGE_SCOPE]}
+    held = {scope for role in others for scope in role.get("scopes", [])}
+    assert roles.FORGE_SCOPE not in held | set(c.Spawner.server_token_scopes) | c.JupyterHub.extra_user_scopes
+    assert not [scope for scope in roles.CUSTOM_SCOPES.values() if roles.FORGE_SCOPE in scope.get("subscopes", [])]
 
 
 def test_local_sign_in_uses_the_generated_passwords(local):
@@ -131,6 +162,7 @@ def test_no_secret_of_the_hub_is_inherited_by_servers_or_the_proxy(tmp_path):
     assert not set(SimpleLocalProcessSpawner().env_keep) & {*SERVICE_VARIABLES, *SECRET_VARIABLES} - {"HOME"}
     command = configured(network, Settings(state_dir=tmp_path)).ConfigurableHTTPProxy.command
     assert set(SECRET_VARIABLES) <= set(command)
+    assert CRYPT_KEY in command
     assert {"OPENAI_API_KEY", "AIDP_DATABASE_URL", "AIDP_METRICS_TOKEN", "GITHUB_CLIENT_SECRET"} <= set(command)
 
 

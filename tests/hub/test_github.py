@@ -57,7 +57,7 @@ def test_github_is_sent_what_it_needs_to_know(github_hub, github):
     (path, asked), (_, exchanged) = github.requests
     assert path == "/login/oauth/authorize"
     assert asked["client_id"] == CLIENT_ID
-    assert asked["scope"] == "read:org"
+    assert asked["scope"] == "repo read:org"
     assert asked["redirect_uri"] == f"{github_hub.url}hub/oauth_callback"
     assert asked["code_challenge_method"] == "S256"
     assert asked["state"]

@@ -117,3 +117,22 @@ def test_a_model_server_with_a_key_is_reached_through_the_gateway_alone():
     settings = Settings.from_env({**given, "LOCAL_OPENAI_API_KEY": "hunter2"})
     assert settings.user_environment == {"OLLAMA_HOST": "gpu-box"}
     assert settings.service_environment["LOCAL_OPENAI_API_KEY"] == "hunter2"
+
+
+def test_what_is_asked_of_github_can_be_said():
+    def scopes(**env: str) -> tuple[str, ...]:
+        github = Settings.from_env({**APP, **env}).github
+        assert github is not None
+        return github.scopes
+
+    assert scopes() == ("repo", "read:org")
+    assert scopes(AIDP_GITHUB_SCOPES="public_repo, read:org public_repo") == ("public_repo", "read:org")
+    with pytest.raises(SettingsError, match="AIDP_GITHUB_SCOPES"):
+        scopes(AIDP_GITHUB_SCOPES="repo;admin")
+
+
+def test_users_servers_are_told_where_the_hubs_sign_in_has_tokens_for():
+    assert "AIDP_FORGE_URL" not in Settings.from_env({}).user_environment
+    assert Settings.from_env(APP).user_environment["AIDP_FORGE_URL"] == "https://github.com"
+    settings = Settings.from_env({**APP, "GITHUB_URL": "https://git.example.org/"})
+    assert settings.user_environment["AIDP_FORGE_URL"] == "https://git.example.org"

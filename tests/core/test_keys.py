@@ -19,9 +19,9 @@ from cryptography.fernet import Fernet
 from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 
-from aidp_ext.ai import keys
-from aidp_ext.ai.keys import KeyStore
+from aidp_ext.core import keys
 from aidp_ext.core.errors import InvalidRequest, StorageError
+from aidp_ext.core.keys import KeyStore
 
 KEY = "sk-test-0123456789abcdefSECRET"
 OTHER = "sk-other-0123456789abcdefSECRET"
@@ -173,7 +173,7 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatc
 
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from aidp_ext.ai.keys import KeyStore\n"
+        "import sys; from pathlib import Path; from aidp_ext.core.keys import KeyStore\n"
         "store = KeyStore(Path(sys.argv[1]))\n"
         "for turn in range(10): store.set(f'provider-{sys.argv[2]}', f'{sys.argv[3]}-{turn}')"
     )
@@ -302,7 +302,7 @@ def test_a_keyring_that_refuses_later_is_said_and_nothing_goes_elsewhere(
 def test_a_machine_without_any_keyring_takes_the_file_and_loads_neither_library_before() -> None:
     code = (
         "import sys, tempfile, pathlib\n"
-        "from aidp_ext.ai.keys import KeyStore\n"
+        "from aidp_ext.core.keys import KeyStore\n"
         "assert not {'keyring', 'cryptography'} & set(sys.modules)\n"
         "store = KeyStore(pathlib.Path(tempfile.mkdtemp()))\n"
         f"store.set('openai', {KEY!r}); print(store.kind)"

@@ -1,4 +1,4 @@
-"""Where the keys of cloud providers are kept: in the system's keyring, or in an encrypted file where there is none.
+"""Where keys and tokens of the user's are kept: in the system's keyring, or in an encrypted file where there is none.
 
 The file is encrypted with a key that lies beside it, both readable by their owner alone. That protects a copy of the
 one without the other, such as a file that gets into a repository; it protects from nobody who can read both.
@@ -40,8 +40,10 @@ ANSWER_S = 60.0
 class KeyStore:
     """The keys of one user, by the name of the provider. Several processes may use one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, otherwise: str = ", or put the key into .env") -> None:
+        """``otherwise`` ends the advice to unlock the keyring: what else would do."""
         self._folder = folder
+        self._otherwise = otherwise
         self._file = _EncryptedFile(folder)
         self._mark = folder / "keys.used"
         self._service = f"aidp ({folder.absolute()})"
@@ -83,7 +85,7 @@ class KeyStore:
         if backend is None:
             self._file.change({provider: key})
             return
-        _answered(lambda: backend.set_password(self._service, provider, key))
+        self._answered(lambda: backend.set_password(self._service, provider, key))
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._mark.touch(mode=0o600)
@@ -95,19 +97,29 @@ class KeyStore:
         """Forget a key, wherever it is; it need not be there. Raises StorageError where that fails."""
         _check_provider(provider)
         backend = self._backend()
-        if backend is not None and _answered(lambda: backend.get_password(self._service, provider)) is not None:
-            _answered(lambda: backend.delete_password(self._service, provider))
+        if backend is not None and self._answered(lambda: backend.get_password(self._service, provider)) is not None:
+            self._answered(lambda: backend.delete_password(self._service, provider))
         self._file.change({provider: None})
 
     def _find(self, provider: str) -> tuple[str | None, Source]:
         _check_provider(provider)
         backend = self._backend()
         if backend is not None:
-            key = _answered(lambda: backend.get_password(self._service, provider))
+            key = self._answered(lambda: backend.get_password(self._service, provider))
             if key is not None:
                 return str(key), "keyring"
         key = self._file.read().get(provider)
         return (key, "file") if key is not None else (None, "none")
+
+    def _answered(self, ask: Callable[[], T]) -> T:
+        """Return what the keyring answers. Raises StorageError."""
+        try:
+            return _within(ANSWER_S, ask)
+        except Exception as error:  # backends raise errors of their own libraries, which may hold what was asked
+            what = "did not answer in time" if isinstance(error, TimeoutError) else f"refused ({type(error).__name__})"
+            raise StorageError(
+                f"The system's keyring {what}.", next_step=f"Unlock it and try again{self._otherwise}."
+            ) from None
 
     def _backend(self) -> Any:
         with self._lock:
@@ -146,17 +158,6 @@ def _find_backend(service: str) -> Any:
     except Exception as error:
         log.info("no keyring of the system answers (%s): keys go into an encrypted file", type(error).__name__)
         return None
-
-
-def _answered(ask: Callable[[], T]) -> T:
-    """Return what the keyring answers. Raises StorageError."""
-    try:
-        return _within(ANSWER_S, ask)
-    except Exception as error:  # backends raise errors of their own libraries, which may hold what was asked
-        what = "did not answer in time" if isinstance(error, TimeoutError) else f"refused ({type(error).__name__})"
-        raise StorageError(
-            f"The system's keyring {what}.", next_step="Unlock it and try again, or put the key into .env."
-        ) from None
 
 
 def _within(seconds: float, work: Callable[[], T]) -> T:

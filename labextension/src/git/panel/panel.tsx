@@ -1,0 +1,102 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
+import * as React from 'react';
+
+import { Panel } from '../../shared/panel';
+import type { IDesk } from '../desk';
+
+let count = 0;
+
+/** The Ship panel. What it shows, and all behind it, is loaded when it is seen for the first time. */
+export class ShipPanel extends ReactWidget {
+  constructor(
+    private _load: () => Promise<IDesk>,
+    private _trans: TranslationBundle
+  ) {
+    super();
+    this.addClass('jp-AidpShip');
+    this.node.tabIndex = -1;
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', _trans.__('Ship'));
+  }
+
+  override dispose(): void {
+    this._desk?.see(this, false);
+    super.dispose();
+  }
+
+  protected override onAfterAttach(message: Message): void {
+    super.onAfterAttach(message);
+    // Restored with the page, it is there without being shown first.
+    this._see(this.isVisible);
+  }
+
+  protected override onAfterShow(message: Message): void {
+    super.onAfterShow(message);
+    this._see(true);
+  }
+
+  protected override onBeforeHide(message: Message): void {
+    super.onBeforeHide(message);
+    this._see(false);
+  }
+
+  protected override onCloseRequest(message: Message): void {
+    super.onCloseRequest(message);
+    // A tab that is closed is gone; the side panel stays.
+    if (this.title.closable) {
+      this.dispose();
+    }
+  }
+
+  protected override onActivateRequest(message: Message): void {
+    super.onActivateRequest(message);
+    this.node.focus();
+    this._desk?.focus(this.node);
+  }
+
+  protected override render(): React.ReactElement | null {
+    const { _content: Content } = this;
+    return Content ? (
+      <React.Suspense
+        fallback={
+          <div className="jp-AidpShip-waiting">
+            <Panel state={{ kind: 'loading' }} trans={this._trans} />
+          </div>
+        }
+      >
+        <Content />
+      </React.Suspense>
+    ) : null;
+  }
+
+  private _see(isVisible: boolean): void {
+    if (isVisible && !this._content) {
+      this._content = React.lazy(() => this._open());
+      this.update();
+    }
+    this._isSeen = isVisible;
+    this._desk?.see(this, isVisible);
+  }
+
+  private async _open(): Promise<{ readonly default: React.FC }> {
+    try {
+      const desk = (this._desk = await this._load());
+      if (!this.isDisposed) {
+        desk.see(this, this._isSeen);
+      }
+      return { default: desk.content(this._prefix) };
+    } catch {
+      const words = this._trans.__(
+        'This panel could not be loaded. Reload the page.'
+      );
+      return { default: () => <p role="alert">{words}</p> };
+    }
+  }
+
+  private _content: React.LazyExoticComponent<React.FC> | null = null;
+  private _desk: IDesk | null = null;
+  private _isSeen = false;
+  private _prefix = `jp-aidp-ship-${count++}`;
+}
