@@ -112,7 +112,7 @@ class Accounts:
     async def add(self, host: str, token: str, kind: str | None = None) -> Account:
         """Keep a token, once the forge has said whose it is, and return the account.
 
-        Raises NotFound for an unknown forge, InvalidRequest for a token that it does not take, and what asking it raises.
+        Raises NotFound for an unknown forge, InvalidRequest for a token that it does not take, and what asking raises.
         """
         nobody = self._known(host)
         if kind not in (None, nobody.kind):
