@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 #: Characters of a source that are looked at, half of them at each end.
@@ -101,6 +102,11 @@ def names(text: str) -> set[str]:
 def words(text: str) -> set[str]:
     """Return the words of a text that may tell what it is about."""
     return set(_WORD.findall(text)) - _COMMON
+
+
+def vocabulary(said: Iterable[Set[str]]) -> frozenset[str]:
+    """Return the words of several sources and of the language itself, in small letters."""
+    return frozenset(map(str.casefold, _COMMON.union(*said)))
 
 
 def blanked(source: str) -> str:
