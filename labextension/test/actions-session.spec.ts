@@ -7,7 +7,8 @@ import { ActionsApi } from '../src/actions/api';
 import { differ } from '../src/actions/diff';
 import { apply } from '../src/actions/hunks';
 import { isModulePath, moduleFor } from '../src/actions/modules';
-import type { IFiles, ISessionOptions } from '../src/actions/session';
+import type { IFiles } from '../src/actions/draft';
+import type { ISessionOptions } from '../src/actions/session';
 import { ActionSession, LONGEST } from '../src/actions/session';
 import type {
   IInsertion,

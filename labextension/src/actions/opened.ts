@@ -2,9 +2,10 @@
 import type { Feedback } from '../ai/feedback';
 import type { IAiModel } from '../ai/tokens';
 import type { ActionsApi } from './api';
+import type { IFiles } from './draft';
 import { ActionFrame } from './frame';
 import { loadMerge } from './merge';
-import type { IFiles, ISessionOptions } from './session';
+import type { ISessionOptions } from './session';
 import { ActionSession } from './session';
 import { actionOf } from './tokens';
 import type { IViewServices } from './view';

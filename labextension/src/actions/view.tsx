@@ -137,7 +137,7 @@ function Instructing({ session, services }: IViewProps): React.ReactElement {
   const { action, cell, site } = session.options;
   const isModule = action === 'module';
   const [words, setWords] = React.useState(
-    session.draft || (isModule ? moduleFor(site, cell) : '')
+    session.words || (isModule ? moduleFor(site, cell) : '')
   );
   const label = isModule
     ? trans.__('New file')
@@ -162,7 +162,7 @@ function Instructing({ session, services }: IViewProps): React.ReactElement {
         maxLength={20_000}
         value={words}
         onChange={({ currentTarget: { value } }) => {
-          session.draft = value;
+          session.words = value;
           setWords(value);
         }}
         onKeyDown={event => {

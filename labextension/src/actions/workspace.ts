@@ -10,7 +10,7 @@ import type { Undo } from './files';
 import { readText, writeText } from './files';
 import { loadMerge } from './merge';
 import { writeHunks } from './notebook';
-import type { IFiles } from './session';
+import type { IFiles } from './draft';
 
 export interface IWorkspaceOptions {
   readonly contents: Contents.IManager;
