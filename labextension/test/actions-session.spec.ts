@@ -347,6 +347,15 @@ describe('a proposal', () => {
     expect(site.ran).toEqual([['c1']]);
   });
 
+  it('is run with the cell that failed, last, where the cause was in others', async () => {
+    const cause = { cell: 'c2', original: 'x', source: 'y' };
+    for (const changes of [[cause], [{}, cause]]) {
+      const { session, site } = await proposed(...changes);
+      await session.decide('accepted', 'rest', true);
+      expect(site.ran).toEqual([['c2', 'c1']]);
+    }
+  });
+
   it('changes several cells at once, when all is decided', async () => {
     const { session, site } = await proposed(
       {},

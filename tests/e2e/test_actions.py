@@ -75,6 +75,29 @@ def test_two_clicks_lead_from_a_failed_cell_to_a_green_one(
     assert faults(page) == []
 
 
+def test_two_clicks_do_where_the_cause_is_in_a_function_of_another_cell(
+    scripted_lab: Server, scripted: Scripted, page: Page
+) -> None:
+    cause = "def ratio(a, b):\n    return a / (b - b)"
+    open_notebook(page, scripted_lab, "cause.ipynb", [cause, "def half(x):\n    return ratio(x, 2)", "print(half(3))"])
+    for number in (0, 1, 2):
+        code_cell(page, number).locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+    expect(fix_button(page)).to_have_count(1)
+    mended = cause.replace("(b - b)", "b")
+    scripted.script(f"It divides by zero.\n\n```python cell=1\n{mended}\n```\n", kind="chat")
+    fix_button(page).click()
+    reviewed(page)
+    expect(frame(page).locator(".jp-AidpAction-where")).to_have_text("Cell 1")
+    expect(frame(page).get_by_text("It divides by zero.")).to_have_count(1)
+    shoot(page, "actions-fix-elsewhere")
+    press(page, "Accept & run")
+    expect(code_cell(page, 2).locator(".jp-OutputArea-output")).to_have_text("1.5")
+    expect(fix_button(page)).to_have_count(0)
+    assert text(page, 0) == mended
+    assert faults(page) == []
+
+
 @pytest.mark.parametrize("action", ["aidp:explain", "aidp:optimize"])
 def test_an_action_may_begin_before_the_notebook_is_there(
     scripted_lab: Server, scripted: Scripted, page: Page, action: str

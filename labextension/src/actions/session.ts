@@ -313,7 +313,7 @@ export class ActionSession implements IDisposable {
   }
 
   private async _write(draft: Draft, run: boolean): Promise<void> {
-    const { files, site, trans } = this.options;
+    const { action, cell, files, site, trans } = this.options;
     this._phase = 'writing';
     this._watching?.dispose();
     this._changed.emit();
@@ -330,7 +330,9 @@ export class ActionSession implements IDisposable {
         this._finished.emit({ isWritten: true });
       }
       if (run && cells.length > 0) {
-        await site.run(cells);
+        // What failed is run again wherever the cause was, after all that was mended for it.
+        const others = cells.filter(one => one !== cell);
+        await site.run(action === 'fix' ? [...others, cell] : cells);
       }
     } catch (error) {
       this._fail(asAidpError(error));

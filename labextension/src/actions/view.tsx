@@ -225,7 +225,9 @@ function Reviewing(props: IViewProps): React.ReactElement {
   const { trans } = services;
   const review = session.review!;
   const { part } = review;
-  const { site } = session.options;
+  const { cell, site } = session.options;
+  // Below another cell than the one that it is about.
+  const isElsewhere = site.canRun && part.change.cell !== cell;
   const isMany = review.count > 1;
   const isPartly = review.open < review.count;
   const isBusy = session.phase === 'writing';
@@ -236,7 +238,9 @@ function Reviewing(props: IViewProps): React.ReactElement {
   const why = [session.proposal!.why, part.change.why];
   return (
     <>
-      {(review.parts.length > 1 || part.change.kind !== 'replace') && (
+      {(review.parts.length > 1 ||
+        part.change.kind !== 'replace' ||
+        isElsewhere) && (
         <p className="jp-AidpAction-where">{whereOf(part, site, trans)}</p>
       )}
       <Diff {...props} />
