@@ -205,6 +205,7 @@ function started(options: Partial<ISessionOptions> = {}) {
     },
     files,
     question: query => ({ query }) as IContextQuestion,
+    privacy: () => null,
     loadDiffer: () => Promise.resolve(differ),
     report: (route, outcome) => log.push(`${outcome} ${route}`),
     trans,

@@ -459,6 +459,26 @@ def test_words_ask_for_an_edit_of_the_selection(scripted_lab: Server, scripted: 
     assert text(page) == "z = 0\nx = 10\ny = 2"
 
 
+def test_an_action_asks_with_the_privacy_of_the_settings(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
+    scripted.script(fenced(TYPED), kind="chat")
+    choose = "text => jupyterapp.serviceManager.settings.save('aidp-ext:actions', text)"
+    asked: list[str | None] = []
+    page.on(
+        "request", lambda one: "/ai/actions" in one.url and asked.append(json.loads(one.post_data or "")["privacy"])
+    )
+    open_notebook(page, scripted_lab, "private.ipynb", [MEAN], kernel=False)
+    try:
+        for privacy in ("auto", "local", "redact"):
+            page.evaluate(choose, json.dumps({"privacy": privacy}))
+            open_notebook(page, scripted_lab, "private.ipynb", [MEAN], kernel=False)
+            command(page, "aidp:optimize")
+            reviewed(page)
+            assert scripted.chats
+    finally:
+        page.evaluate(choose, "{}")
+    assert asked == [None, "local", "redact"]
+
+
 def test_a_poisoned_answer_is_shown_as_text_and_fetches_nothing(
     scripted_lab: Server, scripted: Scripted, page: Page
 ) -> None:

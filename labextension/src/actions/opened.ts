@@ -17,11 +17,12 @@ export interface IOpenServices {
   readonly feedback: Feedback;
   readonly files: IFiles;
   readonly view: IViewServices;
+  readonly privacy: ISessionOptions['privacy'];
 }
 
 /** Begin an action, and return what shows it. */
 export function open(
-  { api, feedback, files, model, view }: IOpenServices,
+  { api, feedback, files, model, privacy, view }: IOpenServices,
   asked: Pick<
     ISessionOptions,
     'action' | 'site' | 'cell' | 'instruction' | 'question'
@@ -33,6 +34,7 @@ export function open(
     api,
     model,
     files,
+    privacy,
     loadDiffer: async () => (await loadMerge()).differ,
     report: (route, outcome) =>
       feedback.add(route, TASKS[actionOf(action)], outcome),

@@ -5,6 +5,7 @@ import { Signal } from '@lumino/signaling';
 
 import type { IContextQuestion } from '../ai/context/wire';
 import type { IAiModel } from '../ai/tokens';
+import type { Privacy } from '../ai/wire';
 import { AidpError, asAidpError } from '../shared/request';
 import type { ActionsApi } from './api';
 import type { IFiles } from './draft';
@@ -39,6 +40,8 @@ export interface ISessionOptions {
   readonly model: Pick<IAiModel, 'track'>;
   readonly files: IFiles;
   readonly question: (instruction: string) => IContextQuestion;
+  /** What the user wants of all actions; null leaves it to the rules. */
+  readonly privacy: () => Privacy | null;
   /** Loads what compares texts; it is not part of what Lab starts with. */
   readonly loadDiffer: () => Promise<Differ>;
   /** Tell the server whether its proposal was of use. */
@@ -128,7 +131,8 @@ export class ActionSession implements IDisposable {
   words = '';
 
   async ask(instruction: string): Promise<void> {
-    const { action, api, cell, model, question, site, trans } = this.options;
+    const { action, api, cell, model, privacy, question, site, trans } =
+      this.options;
     this._reset();
     this._instruction = instruction;
     this._phase = 'asking';
@@ -149,7 +153,8 @@ export class ActionSession implements IDisposable {
           context: question(words),
           selection: site.selection(cell),
           instruction: words,
-          path_for_new_file: isModule ? instruction : ''
+          path_for_new_file: isModule ? instruction : '',
+          privacy: privacy()
         },
         signal
       );
