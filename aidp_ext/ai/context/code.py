@@ -76,6 +76,11 @@ class Code:
     modules: frozenset[str] = frozenset()  # that it imports, ``.prep`` as ``prep``
     has_more: bool = False  # than imports
 
+    @property
+    def said(self) -> tuple[frozenset[str], ...]:
+        """All that it says: its words, and the names that are too short for one."""
+        return self.words, self.uses, self.defines
+
 
 def read(source: str, language: str = "python") -> Code:
     """Return what a source imports, defines and uses; never fails, whatever the source. Linear in its length."""

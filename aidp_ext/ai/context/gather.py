@@ -159,7 +159,7 @@ class Gathering:
             if cell.source.secrets:
                 self._secrets += cell.source.secrets
         mentioned = tuple(self._mentioned_cells())
-        self._words = cache(lambda: code.vocabulary(one.code.words | one.code.uses | one.code.defines for one in cells))
+        self._words = cache(lambda: code.vocabulary(said for one in cells for said in one.code.said))
         told, failing = self._outputs(active, mentioned)
         focus = self._focus(cells, active, mentioned, failing, is_python=is_python)
         told = [*self._mentioned_files(), *self._snippets(cells, focus), *told]
