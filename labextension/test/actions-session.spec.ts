@@ -7,7 +7,8 @@ import { ActionsApi } from '../src/actions/api';
 import { differ } from '../src/actions/diff';
 import { apply } from '../src/actions/hunks';
 import { isModulePath, moduleFor } from '../src/actions/modules';
-import type { IFiles, ISessionOptions } from '../src/actions/session';
+import type { IFiles } from '../src/actions/draft';
+import type { ISessionOptions } from '../src/actions/session';
 import { ActionSession, LONGEST } from '../src/actions/session';
 import type {
   IInsertion,
@@ -204,6 +205,7 @@ function started(options: Partial<ISessionOptions> = {}) {
     },
     files,
     question: query => ({ query }) as IContextQuestion,
+    privacy: () => null,
     loadDiffer: () => Promise.resolve(differ),
     report: (route, outcome) => log.push(`${outcome} ${route}`),
     trans,
@@ -344,6 +346,15 @@ describe('a proposal', () => {
     const { session, site } = await proposed({});
     await session.decide('accepted', 'rest', true);
     expect(site.ran).toEqual([['c1']]);
+  });
+
+  it('is run with the cell that failed, last, where the cause was in others', async () => {
+    const cause = { cell: 'c2', original: 'x', source: 'y' };
+    for (const changes of [[cause], [{}, cause]]) {
+      const { session, site } = await proposed(...changes);
+      await session.decide('accepted', 'rest', true);
+      expect(site.ran).toEqual([['c2', 'c1']]);
+    }
   });
 
   it('changes several cells at once, when all is decided', async () => {

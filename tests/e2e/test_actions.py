@@ -75,6 +75,29 @@ def test_two_clicks_lead_from_a_failed_cell_to_a_green_one(
     assert faults(page) == []
 
 
+def test_two_clicks_do_where_the_cause_is_in_a_function_of_another_cell(
+    scripted_lab: Server, scripted: Scripted, page: Page
+) -> None:
+    cause = "def ratio(a, b):\n    return a / (b - b)"
+    open_notebook(page, scripted_lab, "cause.ipynb", [cause, "def half(x):\n    return ratio(x, 2)", "print(half(3))"])
+    for number in (0, 1, 2):
+        code_cell(page, number).locator(".cm-content").click()
+        page.keyboard.press("Control+Enter")
+    expect(fix_button(page)).to_have_count(1)
+    mended = cause.replace("(b - b)", "b")
+    scripted.script(f"It divides by zero.\n\n```python cell=1\n{mended}\n```\n", kind="chat")
+    fix_button(page).click()
+    reviewed(page)
+    expect(frame(page).locator(".jp-AidpAction-where")).to_have_text("Cell 1")
+    expect(frame(page).get_by_text("It divides by zero.")).to_have_count(1)
+    shoot(page, "actions-fix-elsewhere")
+    press(page, "Accept & run")
+    expect(code_cell(page, 2).locator(".jp-OutputArea-output")).to_have_text("1.5")
+    expect(fix_button(page)).to_have_count(0)
+    assert text(page, 0) == mended
+    assert faults(page) == []
+
+
 @pytest.mark.parametrize("action", ["aidp:explain", "aidp:optimize"])
 def test_an_action_may_begin_before_the_notebook_is_there(
     scripted_lab: Server, scripted: Scripted, page: Page, action: str
@@ -434,6 +457,26 @@ def test_words_ask_for_an_edit_of_the_selection(scripted_lab: Server, scripted: 
     assert "ten" in scripted.chats[0].text
     press(page, "Accept")
     assert text(page) == "z = 0\nx = 10\ny = 2"
+
+
+def test_an_action_asks_with_the_privacy_of_the_settings(scripted_lab: Server, scripted: Scripted, page: Page) -> None:
+    scripted.script(fenced(TYPED), kind="chat")
+    choose = "text => jupyterapp.serviceManager.settings.save('aidp-ext:actions', text)"
+    asked: list[str | None] = []
+    page.on(
+        "request", lambda one: "/ai/actions" in one.url and asked.append(json.loads(one.post_data or "")["privacy"])
+    )
+    open_notebook(page, scripted_lab, "private.ipynb", [MEAN], kernel=False)
+    try:
+        for privacy in ("auto", "local", "redact"):
+            page.evaluate(choose, json.dumps({"privacy": privacy}))
+            open_notebook(page, scripted_lab, "private.ipynb", [MEAN], kernel=False)
+            command(page, "aidp:optimize")
+            reviewed(page)
+            assert scripted.chats
+    finally:
+        page.evaluate(choose, "{}")
+    assert asked == [None, "local", "redact"]
 
 
 def test_a_poisoned_answer_is_shown_as_text_and_fetches_nothing(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,66 @@ def test_two_who_ask_for_the_same_get_it_once(pair: Pair, scripted: Scripted) ->
     expect(frame(other, "failed")).to_contain_text("has changed since")
     press(other, "Close (Esc)")
     both_have((page, other), MENDED)
+
+
+@contextmanager
+def apart(pages: Sequence[Page]) -> Iterator[None]:
+    """While the block runs, each of these people writes without hearing of what the others write."""
+    for page in pages:
+        page.evaluate("() => window.apart = true")
+    yield
+    for page in pages:
+        page.evaluate("() => { window.apart = false; window.together.splice(0).forEach(send => send()); }")
+
+
+#: Keeps back what is sent to a shared document while ``window.apart`` is set.
+KEEP_BACK = """() => {
+    window.together = [];
+    const { send } = WebSocket.prototype;
+    WebSocket.prototype.send = function (data) {
+        const tell = () => send.call(this, data);
+        window.apart && this.url.includes('/api/collaboration/') ? window.together.push(tell) : tell();
+    };
+}"""
+
+
+def test_what_two_accept_in_the_same_instant_is_there_once(pair: Pair, scripted: Scripted) -> None:
+    page, other, _ = pair
+    for one in (page, other):
+        one.evaluate(KEEP_BACK)
+        command(one, "aidp:optimize")
+        reviewed(one)
+    with apart([page, other]):
+        for one in (page, other):
+            press(one, "Accept")
+            assert text(one) == MENDED
+    both_have((page, other), MENDED)
+    # The same of a cell that is new …
+    scripted.script("# Sums\n\nIt adds numbers.", kind="chat")
+    for one in (page, other):
+        command(one, "aidp:summarise-notebook")
+        reviewed(one)
+    with apart([page, other]):
+        for one in (page, other):
+            press(one, "Accept")
+            expect(cells(one)).to_have_count(3)
+    page.wait_for_timeout(1000)  # for what should not come
+    for one in (page, other):
+        expect(cells(one)).to_have_count(3)
+        expect(one.locator(".jp-MarkdownCell").filter(has_text="It adds numbers.")).to_have_count(1)
+    both_have((page, other), MENDED, 1)
+    # … and where one of them sees that the other was faster.
+    scripted.script("# Sums\n\nIt adds three numbers.", kind="chat")
+    for one in (page, other):
+        command(one, "aidp:summarise-notebook")
+        reviewed(one)
+    press(page, "Accept")
+    expect(cells(other)).to_have_count(4)
+    press(other, "Accept")
+    expect(frame(other)).to_have_count(0)
+    page.wait_for_timeout(500)
+    for one in (page, other):
+        expect(cells(one)).to_have_count(4)
 
 
 def test_one_answer_comes_to_one_question_in_a_new_chat(collab_lab: Server, scripted: Scripted, page: Page) -> None:

@@ -27,7 +27,10 @@ OUTPUTS = [
     {"kind": "text", "text": f"families: ['{VALUE}', 'Anders']"},
     {"kind": "text", "text": f"family,fare\n{VALUE},7.25\nAnders,8.05\n"},
     {"kind": "image", "text": f"image/png: {ROWS}"},
+    {"kind": "text", "text": f"0 {VALUE} 7.25\n1 Anders 8.05"},
     {"kind": "error", "text": f"Cell In[1], line 1\n----> 1 check(df)\n\nValueError: it differs:\n{ROWS}"},
+    {"kind": "error", "text": f"Cell In[1], line 1\n----> 1 check(df)\n\nValueError: not a float: '{VALUE}'"},
+    {"kind": "error", "text": f"Cell In[1], line 1\n----> 1 check(df)\n\nKeyError: '{VALUE}'"},
 ]
 VARIABLES = [
     {
@@ -48,14 +51,16 @@ VARIABLES = [
 def notebook_file() -> str:
     data = {"text/html": f"<table><td>{VALUE}</td></table>", "text/plain": ROWS}
     shown = {"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": data}
-    said = {"output_type": "stream", "name": "stdout", "text": [f"[{{'family': '{VALUE}'}}]\n"]}
+    said = {"output_type": "stream", "name": "stdout", "text": [f"[{{'family': '{VALUE}'}}]\n", f"0 {VALUE} 7.25\n"]}
+    trace = [f"Cell In[1], line 1\n----> 1 df\n\nKeyError: '{VALUE}'"]
+    failed = {"output_type": "error", "ename": "KeyError", "evalue": f"'{VALUE}'", "traceback": trace}
     one = {
         "cell_type": "code",
         "id": "a",
         "source": "df",
         "execution_count": 1,
         "metadata": {},
-        "outputs": [shown, said],
+        "outputs": [shown, said, failed],
     }
     return json.dumps({"cells": [one], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 

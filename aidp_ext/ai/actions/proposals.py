@@ -139,7 +139,7 @@ def _fix(job: Job, blocks: Sequence[Block], files: Files) -> Changes:
     if len(changes) > MOST_CELLS:
         says = f"The model wants to change {len(changes)} cells, and at most {MOST_CELLS} are changed at once."
         raise NoProposal(says, next_step="Ask for a fix of one cell after the other.")
-    has_several = len(changes) > 1 or bool(elsewhere)
+    has_several = len(changes) > 1
     made = []
     nothing: NoProposal | None = None
     for cell, target, block in changes:

@@ -10,12 +10,13 @@ import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from aidp_ext.ai.context import outputs
+from aidp_ext.ai.context import code, outputs
 from aidp_ext.ai.context.clean import clean
 from aidp_ext.ai.context.wire import CellSaid, ContextQuestion, OutputSaid
 from aidp_ext.ai.rules import OUTPUTS
@@ -321,7 +322,8 @@ def _notebook(
     chosen = [cell for cell in cells if cell.id in wanted]
     if not chosen and one.cells is not None:
         raise _Unreadable("the attached cells are not in it any more")
-    texts = [_cell(cell, numbers[cell.id], wanted[cell.id], shows_values) for cell in chosen]
+    written = _Written([cell.source for cell in cells])
+    texts = [_cell(cell, numbers[cell.id], wanted[cell.id], shows_values, written) for cell in chosen]
     shown, note = _cut("\n\n".join(texts), characters, path)
     if gone:
         note = f"{len(gone)} of the attached cells are not in {_plain(path)} any more."
@@ -330,23 +332,40 @@ def _notebook(
     return Section(path if whole else f"{path}, {len(chosen)} of its {len(cells)} cells", shown, paths), note
 
 
-def _cell(cell: CellSaid, number: int, selection: Selection | None, shows_values: bool) -> str:
+@dataclass(frozen=True)
+class _Written:
+    """What the notebook's own code says."""
+
+    sources: Sequence[str]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Its words, and those of the language."""
+        return code.vocabulary(code.words(source) | code.names(source) for source in self.sources)
+
+
+def _cell(cell: CellSaid, number: int, selection: Selection | None, shows_values: bool, written: _Written) -> str:
     count = "" if cell.count is None else f", execution count {cell.count}"
     source = cell.source
     if selection is not None:
         source, where, _ = _selected(source, selection, "the cell")
         count += f", {where}"
     parts = [f"[cell {number}: {cell.type}{count}]", source]
-    parts += [f"[output]\n{_short(output, shows_values)}" for output in cell.outputs[:10] if output.text]
+    parts += [f"[output]\n{_short(output, shows_values, written)}" for output in cell.outputs[:10] if output.text]
     return "\n".join(parts)
 
 
-def _short(output: OutputSaid, shows_values: bool) -> str:
+def _short(output: OutputSaid, shows_values: bool, written: _Written) -> str:
     """Return an output in short; of data its shape alone, unless the user allows values."""
     if output.kind == "error":
-        return outputs.traceback(output.text, _OUTPUT_CHARACTERS, {}, shows_values=shows_values).text
+        found = outputs.traceback(
+            output.text, _OUTPUT_CHARACTERS, {}, shows_values=shows_values, sources=written.sources
+        )
+        return found.text
     text = outputs.plain(output.text)
-    return outputs.shown(text, _OUTPUT_CHARACTERS, is_data=output.kind == "table", shows_values=shows_values)
+    is_data = output.kind == "table"
+    words = (lambda: written.words) if output.kind == "text" else None
+    return outputs.shown(text, _OUTPUT_CHARACTERS, is_data=is_data, shows_values=shows_values, words=words)
 
 
 # ---- what the editor holds

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 #: Characters of a source that are looked at, half of them at each end.
@@ -75,6 +76,11 @@ class Code:
     modules: frozenset[str] = frozenset()  # that it imports, ``.prep`` as ``prep``
     has_more: bool = False  # than imports
 
+    @property
+    def said(self) -> tuple[frozenset[str], ...]:
+        """All that it says: its words, and the names that are too short for one."""
+        return self.words, self.uses, self.defines
+
 
 def read(source: str, language: str = "python") -> Code:
     """Return what a source imports, defines and uses; never fails, whatever the source. Linear in its length."""
@@ -101,6 +107,11 @@ def names(text: str) -> set[str]:
 def words(text: str) -> set[str]:
     """Return the words of a text that may tell what it is about."""
     return set(_WORD.findall(text)) - _COMMON
+
+
+def vocabulary(said: Iterable[Set[str]]) -> frozenset[str]:
+    """Return the words of several sources and of the language itself, in small letters."""
+    return frozenset(map(str.casefold, _COMMON.union(*said)))
 
 
 def blanked(source: str) -> str:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -41,6 +42,9 @@ _PYTHON = frozenset(("python", "python3", "ipython", ""))
 _WITH_OUTPUTS = frozenset((Task.CHAT, Task.EXPLAIN, Task.FIX, Task.AGENT))
 #: Endings of files that hold words as well as tables.
 _MAY_BE_DATA = frozenset(("txt", "sql"))
+
+#: Cells that other programs print in, in words of their own.
+_SHELL = re.compile(r"^\s*(?:!|%%?(?:pip|conda|mamba|uv|bash|sh|script|system|sx)\b)", re.MULTILINE)
 
 _VALUES_NEED = "rows are told only where you allow values, in the settings"
 
@@ -141,6 +145,7 @@ class Gathering:
         self._mentions = Mentions.of(question.mentions)
         self._query = question.query[-_MOST_QUERY:]
         self._secrets: list[str] = []
+        self._words: Callable[[], frozenset[str]] = frozenset
         self.withheld: list[Item] = []
         self._document = self._without_data(question.document or DocumentSaid())
 
@@ -154,6 +159,7 @@ class Gathering:
             if cell.source.secrets:
                 self._secrets += cell.source.secrets
         mentioned = tuple(self._mentioned_cells())
+        self._words = cache(lambda: code.vocabulary(said for one in cells for said in one.code.said))
         told, failing = self._outputs(active, mentioned)
         focus = self._focus(cells, active, mentioned, failing, is_python=is_python)
         told = [*self._mentioned_files(), *self._snippets(cells, focus), *told]
@@ -270,7 +276,8 @@ class Gathering:
         self._secrets += source.secrets
         numbers = {count: found + 1 for count, found in by_count.items()}
         most = min(_MOST_TRACEBACK, max(300, self._question.budget // 4))
-        short = outputs.traceback(source.text, most, numbers, shows_values=self._shows_values)
+        sources = [cell.source for cell in self._document.cells]
+        short = outputs.traceback(source.text, most, numbers, shows_values=self._shows_values, sources=sources)
         told = Told(
             kind=Kind.TRACEBACK,
             id=self._document.cells[place].id,
@@ -296,7 +303,9 @@ class Gathering:
         is_data = said.kind == "table"
         text = whole = outputs.shown(source.text, _MOST_OUTPUT, is_data=is_data, shows_values=True)
         if not self._shows_values:
-            text = outputs.shown(source.text, _MOST_OUTPUT, is_data=is_data, shows_values=False)
+            is_foreign = said.kind != "text" or _SHELL.search(cell.source) is not None
+            words = None if is_foreign else self._words
+            text = outputs.shown(source.text, _MOST_OUTPUT, is_data=is_data, shows_values=False, words=words)
         if text != whole:
             self._withhold(Kind.OUTPUT, cell.id, f"rows of the {label}", _VALUES_NEED)
         if not text.strip():

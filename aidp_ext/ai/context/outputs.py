@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 
-from aidp_ext.ai.context.values import ROWS, without_values
+from aidp_ext.ai.context import messages
+from aidp_ext.ai.context.values import ROWS, without_loose_values, without_values
 
 #: Characters of a text at either end that are looked at; an output may have millions.
 _WINDOW = 30_000
@@ -26,6 +27,8 @@ _FRAME = re.compile(
 _LIBRARY = re.compile(r"site-packages|dist-packages|[/\\]lib[/\\]python\d|<frozen |[/\\]ipykernel_|<__array_function__")
 _CALL = re.compile(r"(, in [^\s(]{1,300})\(.*")
 _ARROW = re.compile(r"^\s{0,20}-{1,20}>\s{0,20}(\d{1,9})\b")
+_NUMBERED = re.compile(r"^[ \t]{0,20}(?:-{1,20}>)?[ \t]{0,20}\d{1,9}\b", re.MULTILINE)
+_RAISES = re.compile(r"(?:^|[\s:;])(?:raise|assert)\b")
 _CHAIN = re.compile(
     r"^(?:During handling of the above exception|The above exception was the direct cause)", re.MULTILINE
 )
@@ -113,11 +116,19 @@ def table(text: str, most: int, *, shows_values: bool) -> str:
     return clipped("\n".join(rows), most)
 
 
-def shown(text: str, most: int, *, is_data: bool, shows_values: bool) -> str:
-    """Return an output in short. Without ``shows_values`` no data is in it, however it was printed."""
+def shown(
+    text: str, most: int, *, is_data: bool, shows_values: bool, words: Callable[[], Set[str]] | None = None
+) -> str:
+    """Return an output in short. Without ``shows_values`` no data is in it that its form tells, or ``words``.
+
+    These are the words of the code, of which one at least stands in each line that it prints in words of its own.
+    """
     if is_data or is_table(text):
         return table(text, most, shows_values=shows_values)
-    return clipped(text if shows_values else without_values(text), most)
+    if shows_values:
+        return clipped(text, most)
+    text = without_values(text)
+    return clipped(text if words is None else without_loose_values(text, words()), most)
 
 
 def _cause(section: str) -> list[str]:
@@ -125,35 +136,51 @@ def _cause(section: str) -> list[str]:
     chain = _CHAIN.search(section)
     if chain is None:
         return []
-    named = [line for line in section[: chain.start()].split("\n") if _NAMED.match(line)]
+    named = [line[:500] for line in section[: chain.start()].split("\n") if _NAMED.match(line)]
     words = section[chain.start() :].partition("\n")[0]
-    return [*(line[:500] for line in named[-1:]), words]
+    return [*named[-1:], words]
 
 
-def traceback(text: str, most: int, cells: Mapping[int, int], *, shows_values: bool = False) -> Traceback:
+def traceback(
+    text: str, most: int, cells: Mapping[int, int], *, shows_values: bool = False, sources: Iterable[str] = ()
+) -> Traceback:
     """Return a traceback in short: the error, and the frames outside of libraries with their lines.
 
     ``cells`` gives the number in the document for an execution count. Without ``shows_values`` no data is in it but
-    what the error's first line names: ``KeyError: 'age'``.
+    what the user's own code says: that of the frames, and ``sources``.
     """
     text = _RULE.sub("", plain(text)).strip("\n")
     error = _error(text)
     rest = text[: len(text) - len(error)]
-    if not shows_values:
-        error = _message(error)
-    frames, counts, libraries = [], [], 0
+    sections: list[
+        tuple[str, str, bool]
+    ] = []  # a frame of the user's with its code, and whether it raises; or what else
+    counts: list[int] = []
+    libraries = 0
     matches = list(_FRAME.finditer(text))[:200]
     for place, match in enumerate(matches):
         end = matches[place + 1].start() if place + 1 < len(matches) else len(rest)
         section = text[match.start() : max(match.end(), end)]
         if match["file"] and _LIBRARY.search(match[0]):
             libraries += 1
-        else:
-            count = int(match["count"] or match["old_count"] or 0)
-            counts += [count] if count else []
-            where = f"(cell {cells[count]}) " if count and count in cells else ""
-            frames.append(where + _frame(section.split("\n")))
-        frames += _cause(section)
+            sections.append(("", section, False))
+            continue
+        count = int(match["count"] or match["old_count"] or 0)
+        counts += [count] if count else []
+        where = f"(cell {cells[count]}) " if count and count in cells else ""
+        frame, raises = _frame(section.split("\n"))
+        sections.append((where + frame, section, raises))
+    own = (_NUMBERED.sub("", frame.partition("\n")[2]) for frame, *_ in sections)
+    knows = messages.vocabulary([*sources, *own])
+    frames: list[str] = []
+    for frame, section, raises in sections:
+        frames += filter(None, (frame,))
+        cause = _cause(section)
+        if cause and not shows_values:
+            cause = [*(messages.without_data(line, knows, is_own=raises) for line in cause[:-1]), cause[-1]]
+        frames += cause
+    if not shows_values:
+        error = messages.without_data(error, knows, is_own=bool(sections) and sections[-1][2])
     if not matches:
         whole = text if shows_values else f"{without_values(rest)}\n{error}".strip("\n")
         return Traceback(clipped(whole, most), clipped(error, most))
@@ -166,27 +193,25 @@ def traceback(text: str, most: int, cells: Mapping[int, int], *, shows_values: b
     )
 
 
-def _message(error: str) -> str:
-    """Return an error's message without the data that its further lines show."""
-    first, _, more = error.partition("\n")
-    return f"{first}\n{without_values(more)}" if more.strip() else first
+def _frame(lines: list[str]) -> tuple[str, bool]:
+    """Return a frame's place with the lines of code around it, and whether the code itself raises there.
 
-
-def _frame(lines: list[str]) -> str:
-    """Return a frame's place and the lines of code around it, without what a verbose traceback has of the variables."""
+    What a verbose traceback has of the variables is left out.
+    """
     header = _CALL.sub(r"\1", lines[0]).strip()
     arrow = next((place for place, line in enumerate(lines) if _ARROW.match(line)), None)
     if arrow is None:  # plain Python's: one line of code follows
         code = [line for line in lines[1:2] if line.strip()]
         code += [line for line in lines[2:3] if code and line.strip() and not line.strip(" ^~")]
-        return "\n".join([header, *code])
+        return "\n".join([header, *code]), any(_RAISES.search(line) for line in code[:1])
     first = last = arrow
     number = int(_ARROW.match(lines[arrow])[1])  # type: ignore[index]
     while first > 1 and _has_number(lines[first - 1], number - (arrow - first) - 1):
         first -= 1
     while last + 1 < len(lines) and _has_number(lines[last + 1], number + (last - arrow) + 1):
         last += 1
-    return "\n".join([header, *lines[max(first, arrow - _FRAME_LINES) : min(last, arrow + _FRAME_LINES) + 1]])
+    code = lines[max(first, arrow - _FRAME_LINES) : min(last, arrow + _FRAME_LINES) + 1]
+    return "\n".join([header, *code]), _RAISES.search(lines[arrow]) is not None
 
 
 def _has_number(line: str, number: int) -> bool:

@@ -7,7 +7,7 @@ has no form to tell it by.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 ROWS = "… rows not shown …"
 _HIDDEN = "…"
@@ -30,6 +30,9 @@ _COLUMNS = re.compile(
 )
 _QUOTED = re.compile(r"""^[ \t]*(?:\w{0,2}(['"]).*\1|["'][^"']*["']:.*)[ \t]*,?$""")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_LETTERS = re.compile(r"[^\W\d_]\w+")
+_DIGITS = re.compile(r"(?<![\w.])[-+]?\d[\d.,]*")
+_WARNING = re.compile(r"\w(?:Warning|Error): ")
 _SEPARATOR = re.compile(r"[,;|](?=\S)")
 
 
@@ -38,7 +41,7 @@ def without_values(text: str) -> str:
 
     Linear in its length. Shapes such as ``(891, 12)`` stay.
     """
-    lines = _without_groups(text).split("\n")
+    lines = without_groups(text).split("\n")
     separated = [len(_SEPARATOR.findall(_THOUSANDS.sub("", line))) for line in lines]
     aligned = _aligned(lines)
     is_data: list[bool] = []
@@ -48,6 +51,32 @@ def without_values(text: str) -> str:
         is_data.append(aligned[place] or is_separated or _is_row(line))
     for place in range(len(lines) - 2, -1, -1):  # the header above, which may have a single column
         is_data[place] |= is_data[place + 1] and lines[place].startswith("  ")
+    return "\n".join(_shown(lines, is_data)).strip("\n")
+
+
+def without_loose_values(text: str, words: Set[str]) -> str:
+    """Return a text with ROWS for lines that say nothing in the words of the code that printed them.
+
+    ``Braund 7.25`` of a loop has no form to tell it by, but what code prints in words of its own stands in it.
+    ``words`` are those of the code, in small letters. A number alone stays, but not three of them below each other.
+    """
+    lines = text.split("\n")
+    is_data: list[bool] = []
+    numbers = 0
+    for place, line in enumerate(lines):
+        said = _LETTERS.findall(line)
+        if line == ROWS:
+            hides = True
+        elif not line.strip() or _HIDDEN in line or _WARNING.search(line):
+            hides = False
+        elif said:
+            hides = not any(word.casefold() in words for word in said)
+        else:
+            hides = len(_DIGITS.findall(line)) > 1
+        is_data.append(hides)
+        numbers = numbers + 1 if not said and not hides and _DIGITS.search(line) else 0
+        if numbers > 2:
+            is_data[place - numbers + 1 :] = [True] * numbers
     return "\n".join(_shown(lines, is_data)).strip("\n")
 
 
@@ -77,7 +106,7 @@ def _shown(lines: list[str], is_data: list[bool]) -> Iterator[str]:
         was_data = hides or (was_data and not line.strip())
 
 
-def _without_groups(text: str) -> str:
+def without_groups(text: str) -> str:
     """Return a text with ``…`` in the place of what brackets hold, where that may be data; over lines, too."""
     parts: list[str] = []
     done = place = 0

@@ -6,8 +6,9 @@ import { DisposableDelegate } from '@lumino/disposable';
 import type { BoxLayout, Widget } from '@lumino/widgets';
 import { BoxPanel } from '@lumino/widgets';
 
-import { selectionOf, writeHunks } from './notebook';
+import { selectionOf } from './notebook';
 import type { IReplacement, ISite, IWrittenCells } from './site';
+import { writeHunks } from './steps';
 import type { ISelection } from './wire';
 
 /** What the gatherer calls the only text of a file. */

@@ -3,7 +3,6 @@ import type {
   SessionContext
 } from '@jupyterlab/apputils';
 import type { Cell } from '@jupyterlab/cells';
-import type { CodeEditor } from '@jupyterlab/codeeditor';
 import type { CodeMirrorEditor } from '@jupyterlab/codemirror';
 import { Text } from '@jupyterlab/coreutils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
@@ -13,9 +12,10 @@ import type { IDisposable } from '@lumino/disposable';
 import { DisposableDelegate } from '@lumino/disposable';
 import type { PanelLayout, Widget } from '@lumino/widgets';
 
-import type { IEdit } from './hunks';
-import { edits, inverse } from './hunks';
+import { deleteCells, isSame, keepCellsOnce } from './once';
 import type { IInsertion, IReplacement, ISite, IWrittenCells } from './site';
+import type { ITakeBack } from './steps';
+import { inOneStep, writeHunks } from './steps';
 import type { ISelection } from './wire';
 
 type ISharedCell = NonNullable<
@@ -165,23 +165,25 @@ export class NotebookSite implements ISite {
           const is = shared.cells.findIndex(({ id }) => id === cell);
           const end = is < 0 ? shared.cells.length : is + 1;
           const at = where === 'insert_above' ? Math.max(is, 0) : end;
+          const beside = shared.cells[where === 'insert_above' ? at - 1 : at];
+          const it = { cell_type: type, getSource: () => source };
+          if (beside && isSame(beside, it)) {
+            continue; // somebody else was faster
+          }
           const made = shared.insertCells(at, [
             { cell_type: type, source, metadata: {} }
           ]);
           ids.set(made[0]!.id, source);
         }
       });
+      keepCellsOnce(shared, new Set(ids.keys()));
     }
     return ids;
   }
 
   private _take(cells: readonly string[]): void {
     const shared = this.widget.content.model!.sharedModel;
-    inOneStep(shared, () => {
-      for (const cell of cells) {
-        shared.deleteCell(shared.cells.findIndex(({ id }) => id === cell));
-      }
-    });
+    inOneStep(shared, () => deleteCells(shared, cells));
   }
 
   async run(cells: readonly string[]): Promise<void> {
@@ -258,52 +260,6 @@ export function attachToCell(
   } else {
     add();
   }
-}
-
-type ISource = CodeEditor.IModel['sharedModel'];
-
-/** Takes hunks back, in one step. */
-export interface ITakeBack {
-  /** Whether a text is as it was written. */
-  fits(source: ISource): boolean;
-  undo(source: ISource): void;
-}
-
-/** Put hunks into a text, in one step. */
-export function writeHunks(
-  source: ISource,
-  hunks: IReplacement['hunks']
-): ITakeBack {
-  const before = source.getSource();
-  const todo = edits(before, hunks);
-  put(source, todo);
-  const after = source.getSource();
-  return {
-    fits: source => source.getSource() === after,
-    undo: source => put(source, inverse(before, todo))
-  };
-}
-
-function put(source: ISource, todo: readonly IEdit[]): void {
-  inOneStep(source, () => {
-    for (const { start, end, text } of [...todo].reverse()) {
-      source.updateSource(start, end, text);
-    }
-  });
-}
-
-/** A change that one undo takes back, and nothing else: not what was typed just before or comes just after. */
-function inOneStep(
-  model: {
-    transact(change: () => void): void;
-    // Not in the interface of the models, but in all of them.
-    readonly undoManager?: { stopCapturing(): void } | null;
-  },
-  change: () => void
-): void {
-  model.undoManager?.stopCapturing();
-  model.transact(change);
-  model.undoManager?.stopCapturing();
 }
 
 /** What is selected in an editor, in Unicode code points; null where nothing is. */

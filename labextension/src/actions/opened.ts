@@ -2,9 +2,10 @@
 import type { Feedback } from '../ai/feedback';
 import type { IAiModel } from '../ai/tokens';
 import type { ActionsApi } from './api';
+import type { IFiles } from './draft';
 import { ActionFrame } from './frame';
 import { loadMerge } from './merge';
-import type { IFiles, ISessionOptions } from './session';
+import type { ISessionOptions } from './session';
 import { ActionSession } from './session';
 import { actionOf } from './tokens';
 import type { IViewServices } from './view';
@@ -16,11 +17,12 @@ export interface IOpenServices {
   readonly feedback: Feedback;
   readonly files: IFiles;
   readonly view: IViewServices;
+  readonly privacy: ISessionOptions['privacy'];
 }
 
 /** Begin an action, and return what shows it. */
 export function open(
-  { api, feedback, files, model, view }: IOpenServices,
+  { api, feedback, files, model, privacy, view }: IOpenServices,
   asked: Pick<
     ISessionOptions,
     'action' | 'site' | 'cell' | 'instruction' | 'question'
@@ -32,6 +34,7 @@ export function open(
     api,
     model,
     files,
+    privacy,
     loadDiffer: async () => (await loadMerge()).differ,
     report: (route, outcome) =>
       feedback.add(route, TASKS[actionOf(action)], outcome),

@@ -11,6 +11,7 @@ import { IDocumentManager } from '@jupyterlab/docmanager';
 import { IEditorTracker } from '@jupyterlab/fileeditor';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { MenuSvg } from '@jupyterlab/ui-components';
 
@@ -48,9 +49,11 @@ const ARGUMENTS = {
   }
 } as const;
 
+const PLUGIN = 'aidp-ext:actions';
+
 /** Its id is also the name of its settings, schema/actions.json: the menus, the toolbar and the shortcuts. */
 const actions: JupyterFrontEndPlugin<void> = {
-  id: 'aidp-ext:actions',
+  id: PLUGIN,
   description:
     'Explains, fixes and changes cells and files, after a look at what would change.',
   autoStart: true,
@@ -65,6 +68,7 @@ const actions: JupyterFrontEndPlugin<void> = {
     ISessionContextDialogs,
     ICommandPalette,
     IAiChat,
+    ISettingRegistry,
     ITranslator
   ],
   activate: (
@@ -80,14 +84,24 @@ const actions: JupyterFrontEndPlugin<void> = {
     dialogs: ISessionContextDialogs | null,
     palette: ICommandPalette | null,
     chat: IAiChat | null,
+    registry: ISettingRegistry | null,
     translator: ITranslator | null
   ) => {
     const { commands, serviceManager } = app;
     const { contents, serverSettings } = serviceManager;
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const files = new Workspace({ contents, documents, editors, trans });
+    let settings: ISettingRegistry.ISettings | null = null;
+    registry?.load(PLUGIN).then(
+      loaded => (settings = loaded),
+      () => undefined // The defaults hold; Lab has said why.
+    );
     const actions = new Actions({
       app,
+      privacy: () => {
+        const wish = settings?.get('privacy').composite;
+        return wish === 'local' || wish === 'redact' ? wish : null;
+      },
       api: new ActionsApi(new AidpServer(serverSettings, trans)),
       model,
       gatherer,

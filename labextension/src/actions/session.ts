@@ -5,17 +5,16 @@ import { Signal } from '@lumino/signaling';
 
 import type { IContextQuestion } from '../ai/context/wire';
 import type { IAiModel } from '../ai/tokens';
+import type { Privacy } from '../ai/wire';
 import { AidpError, asAidpError } from '../shared/request';
 import type { ActionsApi } from './api';
-import type { Undo } from './files';
-import { apply, withLineEndsOf } from './hunks';
-import type { Differ, IPart } from './review';
-import { Review } from './review';
-import type { IInsertion, IReplacement, ISite } from './site';
+import type { IFiles } from './draft';
+import { Draft } from './draft';
+import type { Differ, Review } from './review';
+import type { ISite } from './site';
 import { TestRun } from './tests';
 import type { Offer } from './tokens';
-import type { IChange, IContextChosen, IDone, IProposal } from './wire';
-import { whereOf } from './wording';
+import type { IContextChosen, IDone, IProposal } from './wire';
 
 /** An answer that is longer does not end: it is stopped. */
 export const LONGEST = 400_000;
@@ -30,22 +29,6 @@ export type Phase =
   | 'applied' // what was accepted is written, and there is more to do
   | 'failed';
 
-/** Files of the workspace, as far as proposals are about them. */
-export interface IFiles {
-  /** The text as it is now, in its editor where it is open; null where there is none. */
-  read(path: string): Promise<string | null>;
-  /** Write a file. Returns what takes that back; null where the user would not have a file replaced. */
-  write(
-    path: string,
-    text: string,
-    before: string | null
-  ): Promise<Undo | null>;
-  /** Save a file where it is open and changed. */
-  save(path: string): Promise<void>;
-  /** Say what was written, and offer to take it back. */
-  offerUndo(message: string, undo: Undo): void;
-}
-
 export interface ISessionOptions {
   readonly action: Offer;
   readonly site: ISite;
@@ -57,6 +40,8 @@ export interface ISessionOptions {
   readonly model: Pick<IAiModel, 'track'>;
   readonly files: IFiles;
   readonly question: (instruction: string) => IContextQuestion;
+  /** What the user wants of all actions; null leaves it to the rules. */
+  readonly privacy: () => Privacy | null;
   /** Loads what compares texts; it is not part of what Lab starts with. */
   readonly loadDiffer: () => Promise<Differ>;
   /** Tell the server whether its proposal was of use. */
@@ -112,7 +97,7 @@ export class ActionSession implements IDisposable {
   }
 
   get review(): Review | null {
-    return this._review;
+    return this._draft?.review ?? null;
   }
 
   get done(): IDone | null {
@@ -143,10 +128,11 @@ export class ActionSession implements IDisposable {
   }
 
   /** What the user has written of an instruction so far. */
-  draft = '';
+  words = '';
 
   async ask(instruction: string): Promise<void> {
-    const { action, api, cell, model, question, site, trans } = this.options;
+    const { action, api, cell, model, privacy, question, site, trans } =
+      this.options;
     this._reset();
     this._instruction = instruction;
     this._phase = 'asking';
@@ -167,7 +153,8 @@ export class ActionSession implements IDisposable {
           context: question(words),
           selection: site.selection(cell),
           instruction: words,
-          path_for_new_file: isModule ? instruction : ''
+          path_for_new_file: isModule ? instruction : '',
+          privacy: privacy()
         },
         signal
       );
@@ -236,13 +223,13 @@ export class ActionSession implements IDisposable {
 
   /** Look at the next place, or the one before. */
   move(by: number): void {
-    this._review?.move(by);
+    this.review?.move(by);
     this._changed.emit();
   }
 
   /** Look at the place at a line of the text that is shown, if there is one. */
   pick(line: number): void {
-    if (this._review?.pick(line)) {
+    if (this.review?.pick(line)) {
       this._changed.emit();
     }
   }
@@ -252,10 +239,11 @@ export class ActionSession implements IDisposable {
     what: 'place' | 'rest' = 'place',
     run = false
   ): Promise<void> {
-    const review = this._review;
-    if (!review || this._phase !== 'reviewing') {
+    const draft = this._draft;
+    if (!draft || this._phase !== 'reviewing') {
       return;
     }
+    const { review } = draft;
     if (what === 'rest') {
       review.decideRest(verdict);
     } else if (review.hunk.verdict === 'open') {
@@ -264,7 +252,7 @@ export class ActionSession implements IDisposable {
     if (review.open > 0) {
       this._changed.emit();
     } else if (review.accepted > 0) {
-      await this._write(review, run);
+      await this._write(draft, run);
     } else {
       this._report('rejected');
       this._finished.emit({ isWritten: false });
@@ -300,175 +288,66 @@ export class ActionSession implements IDisposable {
   }
 
   private async _propose(differ: Differ, signal: AbortSignal): Promise<void> {
-    const { files, site, trans } = this.options;
+    const { site, files, trans } = this.options;
     const proposal = this._proposal;
     if (!proposal) {
       this._phase = 'answered';
       this._changed.emit();
       return;
     }
-    const changes: IChange[] = [];
-    for (const change of proposal.changes) {
-      const { kind, path } = change;
-      if (
-        kind === 'create_file' ||
-        (kind === 'replace' && path !== site.path)
-      ) {
-        const original = await files.read(path);
-        this._existing.set(path, original);
-        changes.push(about(original ?? '', { ...change, kind: 'create_file' }));
-      } else {
-        const now = kind === 'replace' ? site.source(change.cell) : null;
-        const isSame = now !== null && plain(now) === plain(change.original);
-        changes.push(isSame ? about(now, change) : change);
-      }
-    }
+    const draft = await Draft.of(proposal, { site, files, trans, differ });
     signal.throwIfAborted();
-    const review = new Review(changes, differ);
-    if (review.parts.length === 0) {
-      throw new AidpError(
-        'no_change',
-        trans.__('The model would change nothing.'),
-        0,
-        { next_step: trans.__('Ask in other words, or try another model.') }
-      );
-    }
-    this._review = review;
+    this._draft = draft;
     this._phase = 'reviewing';
-    const cells = review.parts.map(({ change }) => change.cell);
-    this._watching = site.watch(cells, () => this._follow());
+    this._watching = draft.watch(() => this._follow());
     this._follow();
     this._changed.emit();
   }
 
   /** What the proposal is about has changed, or may have: the proposal follows, or is void. */
   private _follow(): void {
-    const { site } = this.options;
-    const review = this._review;
-    if (!review || this._phase !== 'reviewing') {
-      return;
-    }
-    for (const part of review.parts) {
-      const { kind, cell } = part.change;
-      if (kind === 'create_file') {
-        continue;
+    if (this._draft && this._phase === 'reviewing') {
+      try {
+        if (this._draft.follow()) {
+          this._changed.emit();
+        }
+      } catch (error) {
+        this._fail(asAidpError(error));
       }
-      const source = cell === '' && kind !== 'replace' ? '' : site.source(cell);
-      if (source === null) {
-        this._fail(this._gone());
-        return;
-      }
-      if (kind !== 'replace' || source === part.original) {
-        continue;
-      }
-      if (!review.follow(part, source)) {
-        this._fail(this._stale());
-        return;
-      }
-      this._changed.emit();
     }
   }
 
-  private async _write(review: Review, run: boolean): Promise<void> {
-    const { files, site, trans } = this.options;
+  private async _write(draft: Draft, run: boolean): Promise<void> {
+    const { action, cell, files, site, trans } = this.options;
     this._phase = 'writing';
     this._watching?.dispose();
     this._changed.emit();
     try {
-      this._plan(review);
-      const labels = review.parts
-        .filter(part => review.verdict(part).length > 0)
-        .map(part => whereOf(part, site, trans));
-      const written = await this._writeFiles(review);
-      // A question about a file may have taken a while.
-      const { replacements, insertions } = this._plan(review);
-      const { cells, undo } = site.write(replacements, insertions);
+      const { cells, labels, paths, undo } = await draft.write();
       this._report('accepted');
-      // One text has its own undo.
-      if (written.size + insertions.length > 0 || replacements.length > 1) {
-        const undone = [...written.values(), undo];
-        files.offerUndo(
-          trans.__('Accepted: %1', labels.join(', ')),
-          async () => {
-            // All that can be, whatever has become of the rest.
-            const all = await Promise.all(undone.map(undo => undo()));
-            return all.every(Boolean);
-          }
-        );
+      if (undo) {
+        files.offerUndo(trans.__('Accepted: %1', labels.join(', ')), undo);
       }
-      if (this._proposal?.run && written.has(this._proposal.run.path)) {
+      if (this._proposal?.run && paths.includes(this._proposal.run.path)) {
         this._phase = 'applied';
         this._changed.emit();
       } else {
         this._finished.emit({ isWritten: true });
       }
       if (run && cells.length > 0) {
-        await site.run(cells);
+        // What failed is run again wherever the cause was, after all that was mended for it.
+        const others = cells.filter(one => one !== cell);
+        await site.run(action === 'fix' ? [...others, cell] : cells);
       }
     } catch (error) {
       this._fail(asAidpError(error));
     }
   }
 
-  /** What becomes of the open document. Throws unless all of it can be done. */
-  private _plan(review: Review): {
-    readonly replacements: readonly IReplacement[];
-    readonly insertions: readonly IInsertion[];
-  } {
-    const { site } = this.options;
-    const replacements: IReplacement[] = [];
-    const insertions: IInsertion[] = [];
-    for (const part of review.parts) {
-      const { change, original } = part;
-      const { cell, kind } = change;
-      const hunks = review.verdict(part);
-      if (hunks.length === 0 || kind === 'create_file') {
-        continue;
-      }
-      if (!site.canWrite(cell)) {
-        throw this._readOnly();
-      }
-      if (kind === 'replace') {
-        if (site.source(cell) !== original) {
-          throw this._stale();
-        }
-        replacements.push({ cell, hunks });
-      } else {
-        const type = change.cell_type;
-        const source = apply('', hunks);
-        insertions.push({ cell, where: kind, type, source });
-      }
-    }
-    return { replacements, insertions };
-  }
-
-  /** Returns what takes each file back, by its path. */
-  private async _writeFiles(review: Review): Promise<Map<string, Undo>> {
-    const { files } = this.options;
-    const written = new Map<string, Undo>();
-    for (const part of review.parts) {
-      const { kind, path } = part.change;
-      const hunks = review.verdict(part);
-      if (kind !== 'create_file' || hunks.length === 0) {
-        continue;
-      }
-      const before = await files.read(path);
-      if (before !== this._existing.get(path)) {
-        throw this._staleFile(part);
-      }
-      const text = apply(part.original, hunks);
-      const undo = await files.write(path, text, before);
-      if (undo) {
-        written.set(path, undo);
-      }
-    }
-    return written;
-  }
-
   private _fail(error: AidpError): void {
     this._watching?.dispose();
     this._error = error;
-    this._review = null;
+    this._draft = null;
     this._phase = 'failed';
     this._changed.emit();
   }
@@ -484,47 +363,10 @@ export class ActionSession implements IDisposable {
     this._watching?.dispose();
     this._tests?.dispose();
     this._abort = this._watching = this._tests = null;
-    this._context = this._proposal = this._review = null;
+    this._context = this._proposal = this._draft = null;
     this._done = this._error = this._endedAt = null;
     this._text = this._code = '';
     this._isStopped = false;
-    this._existing.clear();
-  }
-
-  private _stale(): AidpError {
-    const { trans } = this.options;
-    return new AidpError(
-      'changed_since',
-      trans.__('The text has changed since, where the proposal is about it.'),
-      0,
-      { next_step: trans.__('Try again: it is asked with the new text.') }
-    );
-  }
-
-  private _staleFile({ change }: IPart): AidpError {
-    const { trans } = this.options;
-    return new AidpError(
-      'changed_since',
-      trans.__('`%1` has changed since.', change.path),
-      0,
-      { next_step: trans.__('Try again: it is asked with the new text.') }
-    );
-  }
-
-  private _gone(): AidpError {
-    const { trans } = this.options;
-    return new AidpError(
-      'gone',
-      trans.__('A cell that the proposal is about is gone.')
-    );
-  }
-
-  private _readOnly(): AidpError {
-    const { trans } = this.options;
-    return new AidpError(
-      'read_only',
-      trans.__('The text cannot be changed: it is read-only.')
-    );
   }
 
   private _abort: AbortController | null = null;
@@ -532,17 +374,15 @@ export class ActionSession implements IDisposable {
   private _code = '';
   private _context: IContextChosen | null = null;
   private _done: IDone | null = null;
+  private _draft: Draft | null = null;
   private _endedAt: number | null = null;
   private _error: AidpError | null = null;
-  /** What the files of the proposal held when it was shown. */
-  private _existing = new Map<string, string | null>();
   private _finished = new Signal<this, { readonly isWritten: boolean }>(this);
   private _instruction = '';
   private _isDisposed = false;
   private _isStopped = false;
   private _phase: Phase;
   private _proposal: IProposal | null = null;
-  private _review: Review | null = null;
   private _startedAt = performance.now();
   private _tests: TestRun | null = null;
   private _text = '';
@@ -552,14 +392,4 @@ export class ActionSession implements IDisposable {
 /** Whether an action begins with a question to the user. */
 function needsWords(offer: Offer): boolean {
   return offer === 'edit' || offer === 'module';
-}
-
-function plain(text: string): string {
-  return withLineEndsOf(text, '');
-}
-
-/** A change as one of a text as it is, with the line ends of that. */
-function about(original: string, change: IChange): IChange {
-  const source = withLineEndsOf(change.source, original);
-  return { ...change, original, source };
 }

@@ -137,7 +137,7 @@ function Instructing({ session, services }: IViewProps): React.ReactElement {
   const { action, cell, site } = session.options;
   const isModule = action === 'module';
   const [words, setWords] = React.useState(
-    session.draft || (isModule ? moduleFor(site, cell) : '')
+    session.words || (isModule ? moduleFor(site, cell) : '')
   );
   const label = isModule
     ? trans.__('New file')
@@ -162,7 +162,7 @@ function Instructing({ session, services }: IViewProps): React.ReactElement {
         maxLength={20_000}
         value={words}
         onChange={({ currentTarget: { value } }) => {
-          session.draft = value;
+          session.words = value;
           setWords(value);
         }}
         onKeyDown={event => {
@@ -225,7 +225,9 @@ function Reviewing(props: IViewProps): React.ReactElement {
   const { trans } = services;
   const review = session.review!;
   const { part } = review;
-  const { site } = session.options;
+  const { cell, site } = session.options;
+  // Below another cell than the one that it is about.
+  const isElsewhere = site.canRun && part.change.cell !== cell;
   const isMany = review.count > 1;
   const isPartly = review.open < review.count;
   const isBusy = session.phase === 'writing';
@@ -236,7 +238,9 @@ function Reviewing(props: IViewProps): React.ReactElement {
   const why = [session.proposal!.why, part.change.why];
   return (
     <>
-      {(review.parts.length > 1 || part.change.kind !== 'replace') && (
+      {(review.parts.length > 1 ||
+        part.change.kind !== 'replace' ||
+        isElsewhere) && (
         <p className="jp-AidpAction-where">{whereOf(part, site, trans)}</p>
       )}
       <Diff {...props} />

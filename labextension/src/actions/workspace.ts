@@ -6,11 +6,11 @@ import type { Contents } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { asAidpError } from '../shared/request';
+import type { IFiles } from './draft';
 import type { Undo } from './files';
 import { readText, writeText } from './files';
 import { loadMerge } from './merge';
-import { writeHunks } from './notebook';
-import type { IFiles } from './session';
+import { writeHunks } from './steps';
 
 export interface IWorkspaceOptions {
   readonly contents: Contents.IManager;

@@ -145,13 +145,13 @@ def test_a_completion_is_told_the_traceback_as_comments() -> None:
 @pytest.mark.parametrize("task", [Task.CHAT, Task.EXPLAIN, Task.FIX])
 def test_outputs_of_the_active_and_the_mentioned_cells_are_told(task: Task) -> None:
     cells = [
-        cell("a", "print(1)", outputs=[printed("one")]),
-        cell("b", "print(2)", outputs=[printed("two")]),
-        cell("here", "print(3)", outputs=[printed("three")]),
+        cell("a", "print('one')", outputs=[printed("one")]),
+        cell("b", "print('two')", outputs=[printed("two")]),
+        cell("here", "print('three')", outputs=[printed("three")]),
     ]
     chosen = choose(question(cells, "here", task, mentions=["cell:b"]))
     assert told(chosen, "output") == ["b", "here"]
-    assert "three" in chosen.text
+    assert "\nthree\n" in chosen.text
     assert "\none\n" not in chosen.text
 
 

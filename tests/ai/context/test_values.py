@@ -65,6 +65,52 @@ def test_what_shows_data_is_left_out(text: str) -> None:
     assert outputs.shown(text, 1000, is_data=False, shows_values=True) == text
 
 
+#: What loops print, of which no form tells that it is data, and what the code that printed it says.
+LOOSE = {
+    "a line a row": ("for name, fare in rows:\n    print(name, fare)", "Braund 7.25\nAllen 8.05"),
+    "a label a row": ("for name, fare in rows:\n    print(f'{name}: {fare}')", "Braund: 7.25\nAllen: 8.05"),
+    "one row": ("print(*df.iloc[0])", "Braund 22"),
+    "one text": ("print(df.name[0])", "Braund"),
+    "a column": ("print(*df.name, sep='\\n')", "Braund\nAllen"),
+    "a column in a line": ("print(*df.name)", "Braund Allen"),
+    "a column as CSV": ("print(df[['name']].to_csv(index=False))", "name\nBraund\nAllen"),
+    "an element": ("df.fare.iloc[0], df.name[0]", "np.float64(7.25) Braund"),
+    "numbers": ("print(*df.fare, sep='\\n')", "Braund\n7.25\n8.05\n53.1"),
+}
+
+
+@pytest.mark.parametrize(("source", "text"), LOOSE.values(), ids=LOOSE)
+def test_lines_without_a_word_of_the_code_are_left_out(source: str, text: str) -> None:
+    here = CellSaid(id="here", source=source, outputs=[OutputSaid(kind="text", text=text)])
+    chosen = choose(question([here], "here", Task.EXPLAIN))
+    for value in ("Braund", "Allen", "7.25", "8.05", "53.1"):
+        assert value not in chosen.text
+    assert [(item.kind, item.id) for item in chosen.withheld] == [("output", "here")]
+    allowed = choose(question([here], "here", Task.EXPLAIN, kernel=kernel(allows_values=True)))
+    assert "Braund" in allowed.text
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("print('Accuracy', accuracy)", "Accuracy 0.87"),
+        ("print(f'mean {x}')", "mean 3.5"),
+        ("print('df', len(df))", "df 3"),
+        ("len(df)", "891"),
+        ("print(len(df))\nprint(len(test))", "891\n418"),
+        ("!pip install nothing", "ERROR: Could not install: gone"),
+        ("%pip install nothing", "ERROR: Could not install: gone"),
+        ("f()", "prep.py:3: FutureWarning: Passing a Braund"),
+        ("print('größe', n)", "Größe 3"),
+    ],
+)
+def test_lines_with_a_word_of_the_code_stay(source: str, text: str) -> None:
+    here = CellSaid(id="here", source=source, outputs=[OutputSaid(kind="text", text=text)])
+    chosen = choose(question([here], "here", Task.EXPLAIN))
+    assert text in chosen.text
+    assert chosen.withheld == ()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -117,6 +163,81 @@ def test_the_data_below_an_error_is_not_told() -> None:
         (" x: array(…)", ROWS)
     )
     assert "Braund" in outputs.traceback(text, 4000, {}, shows_values=True).text
+
+
+#: Errors as pandas, NumPy and Python raise them, the line that fails, and what is told of them.
+ERRORS = {
+    "float(x)": ("ValueError: could not convert string to float: 'Braund'", "to float: '…'"),
+    "int(x)": ("ValueError: invalid literal for int() with base 10: 'Braund'", "base 10: '…'"),
+    "df[x]": ("KeyError: 'Braund'", "KeyError: '…'"),
+    "df['age']": ("KeyError: 'age'", "KeyError: 'age'"),
+    "df.loc[x]": ("KeyError: 4711", "KeyError: …"),
+    "df.loc[12]": ("KeyError: 12", "KeyError: 12"),
+    "df[['age', x]]": ("KeyError: \"['Braund'] not in index\"", 'KeyError: "[…] not in index"'),
+    "df[['a', 'b']]": ("KeyError: \"['b'] not in index\"", "KeyError: \"['b'] not in index\""),
+    "df.mean()": ("TypeError: Could not convert string 'BraundAllen' to numeric", "string '…' to numeric"),
+    "names.index(x)": ("ValueError: 4711 is not in list", "ValueError: … is not in list"),
+    "pd.to_datetime(x)": (
+        "DateParseError: Unknown datetime string format, unable to parse: Braund, Mr., at position 0",
+        "unable to parse: …",
+    ),
+    "raise ValueError(f'bad row {x}')": ("ValueError: bad row Braund 4711", "ValueError: bad row …"),
+    "raise ValueError('bad row', x)": ("ValueError: ('bad row', 'Braund')", "ValueError: (…)"),
+    "assert False, x": ("AssertionError: Braund", "AssertionError: …"),
+    "raise Gone(x)": ("Gone: Braund", "Gone: …"),
+    "raise KeyError(x)  # several": ("KeyError: {'name': 'Braund', 'fare': 4711}", "KeyError: {…}"),
+    "df.agee": ("AttributeError: 'DataFrame' object has no attribute 'agee'", "'DataFrame' object has no"),
+    "1 + ''": ("TypeError: unsupported operand type(s) for +: 'int' and 'str'", "for +: 'int' and 'str'"),
+    "a + b": (
+        "ValueError: operands could not be broadcast together with shapes (3,) (4,)",
+        "with shapes (3,) (4,)",
+    ),
+    "f()": ("TypeError: f() missing 1 required positional argument: 'where'", "argument: 'where'"),
+    "open(p)": ("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe9 in position 3", "'utf-8' codec can't"),
+    "a[5]": (
+        "IndexError: index 5 is out of bounds for axis 0 with size 3",
+        "index 5 is out of bounds for axis 0 with size 3",
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "error", "told"), [(k, *v) for k, v in ERRORS.items()], ids=ERRORS)
+def test_an_error_names_no_value_that_the_code_does_not_have(source: str, error: str, told: str) -> None:
+    text = f"Cell In[1], line 1\n----> 1 {source}\n\n{error}"
+    here = CellSaid(id="here", source=source, count=1, outputs=[OutputSaid(kind="error", text=text)])
+    for task in Task:
+        chosen = choose(question([here], "here", task))
+        assert told in chosen.text
+        assert "Braund" not in repr(chosen)
+        assert "4711" not in repr(chosen)
+    assert error in choose(question([here], "here", Task.FIX, kernel=kernel(allows_values=True))).text
+
+
+def test_the_error_that_led_to_another_names_no_value_either() -> None:
+    text = (
+        "Cell In[1], line 2\n      1 try:\n----> 2     float(x)\n\nValueError: could not convert string: 'Braund'\n\n"
+        "During handling of the above exception, another exception occurred:\n\n"
+        "Cell In[1], line 4\n      3 except ValueError:\n----> 4     raise RuntimeError(x)\n\nRuntimeError: Braund"
+    )
+    told = outputs.traceback(text, 4000, {}).text
+    assert "Braund" not in told
+    assert "could not convert string: '…'" in told
+    assert "RuntimeError: …" in told
+    assert "Braund" in outputs.traceback(text, 4000, {}, shows_values=True).text
+
+
+def test_what_another_cell_says_is_no_news_in_an_error() -> None:
+    text = "Cell In[2], line 1\n----> 1 df[name]\n\nKeyError: 'agee'"
+    cells = [
+        CellSaid(id="a", source="name = 'agee'", count=1),
+        CellSaid(id="here", source="df[name]", count=2, outputs=[OutputSaid(kind="error", text=text)]),
+    ]
+    assert "KeyError: 'agee'" in choose(question(cells, "here", Task.FIX)).text
+
+
+@pytest.mark.parametrize("unit", ["'", "\"'", "['", "a: ", "… ", "'\\", "1,", "'a' ", "parse: "])
+def test_hostile_errors_take_linear_time(unit: str) -> None:
+    outputs.traceback(f"In[1], line 1\n----> 1 raise E\n\nValueError: {unit * (300_000 // len(unit))}", 4000, {})
 
 
 def test_a_traceback_that_is_none_is_a_text_as_others() -> None:
