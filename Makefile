@@ -34,7 +34,7 @@ hub: $(DONE)/hub ## JupyterHub for a team, on port 8000
 doctor: $(DONE)/hub ## what is here, what is missing, and the next step
 	@$(AIDP) doctor
 
-test: $(DONE)/test $(DONE)/hub $(DONE)/browser $(DONE)/litellm $(DONE)/openai-tests $(DONE)/collab ## all tests, in a real browser too
+test: $(DONE)/test $(DONE)/hub $(DONE)/browser $(DONE)/litellm $(DONE)/openai-tests $(DONE)/collab $(DONE)/jlg ## all tests, in a real browser too
 	@cd labextension && npm run --silent test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
@@ -140,14 +140,31 @@ $(DONE)/litellm: | $(BIN)/python
 	@$(VENV)/litellm/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary litellm==1.106.2 mcp
 	@touch $@
 
-# Live editing, apart from the rest: everything else is tested without it. It sees the packages of the main environment.
+# An environment of its own that sees the packages of the main one.
+define beside_main
+	@$(BIN)/python -m venv --clear $(VENV)/$(1)
+	@echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/$$($(BIN)/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/site-packages')" \
+	  > "$$($(VENV)/$(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
+endef
+
+# Live editing, apart from the rest: everything else is tested without it.
 $(DONE)/collab: $(DONE)/test
 	@echo "Setting up: jupyter-collaboration, for the tests …"
-	@$(BIN)/python -m venv --clear $(VENV)/collab
-	@echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/$$($(BIN)/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/site-packages')" \
-	  > "$$($(VENV)/collab/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
+	$(call beside_main,collab)
 	@$(VENV)/collab/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary --constraint constraints.txt \
 	  jupyter-collaboration==5.0.4
+	@touch $@
+
+# jupyterlab-git beside aidp, and its own tests, which are in its source distributions only.
+$(DONE)/jlg: $(DONE)/test
+	@echo "Setting up: jupyterlab-git with its own tests …"
+	$(call beside_main,jlg)
+	@$(VENV)/jlg/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary --constraint constraints.txt \
+	  jupyterlab-git==0.55.0 jupyterlab-git-core==0.55.0 "pytest-jupyter[server]==0.10.1" jupytext==1.19.6
+	@$(BIN)/python -m pip --disable-pip-version-check download -qq --no-deps --no-binary jupyterlab-git,jupyterlab-git-core \
+	  --dest $(VENV)/jlg/sources jupyterlab-git==0.55.0 jupyterlab-git-core==0.55.0
+	@for part in jupyterlab_git jupyterlab_git_core; do mkdir -p $(VENV)/jlg/sources/$$part; \
+	  tar -xzf $(VENV)/jlg/sources/$$part-0.55.0.tar.gz -C $(VENV)/jlg/sources/$$part --strip-components=1; done
 	@touch $@
 
 # The openai SDK's own tests are in its source distribution only; of the same version as the SDK.

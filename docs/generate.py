@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import asyncio
+import functools
 import inspect
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +29,14 @@ from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.policy import REASONS
 from aidp_ext.app import AidpApp
 from aidp_ext.core import errors, openapi, web
+from aidp_ext.git.config import GitConfig
 
 REPO = Path(__file__).parents[1]
 
 #: The folders whose Python code may read variables of the environment.
 CODE = ("aidp_ext", "hub_config")
+#: The packages whose errors an endpoint may answer.
+SLICES = tuple(f"aidp_ext.{name}." for name in ("core", "ai", "git", "hub"))
 #: How a variable's name looks as a whole string in the code.
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 
@@ -54,7 +60,7 @@ def settings() -> str:
         'Set them in `jupyter_server_config.py` (`c.AiConfig.mode = "local"`), on the command line'
         " (`--AiConfig.mode=local`), or by the variable named with them. A setting comes before its variable.",
     ]
-    for cls in (AiConfig, AidpApp):
+    for cls in (AiConfig, GitConfig, AidpApp):
         parts += [f"## {cls.__name__}", _first_line(cls)]
         values = _defaults(cls)
         traits = cls.class_own_traits(config=True)
@@ -86,13 +92,20 @@ def _defaults(cls: type[Configurable]) -> dict[str, str | None]:
 
 
 def _shown(value: Any) -> str | None:
-    if value in ("", None, []) or (isinstance(value, str) and value.startswith("/")):
+    if value in ("", None, [], {}) or (isinstance(value, str) and value.startswith("/")):
         return None
     return json.dumps(value) if isinstance(value, list | bool) else str(value)
 
 
 def _kind(trait: TraitType[Any, Any]) -> str:
-    words = {"Unicode": "text", "Bool": "yes or no", "Int": "whole number", "Float": "number", "List": "list of texts"}
+    words = {
+        "Unicode": "text",
+        "Bool": "yes or no",
+        "Int": "whole number",
+        "Float": "number",
+        "List": "list of texts",
+        "Dict": "values by name",
+    }
     return words.get(type(trait).__name__, "one word")
 
 
@@ -213,11 +226,11 @@ def openapi_document(routes: Iterable[web.Route], server: str) -> str:
 
 
 def error_classes() -> list[type[errors.AidpError]]:
-    """The error tree, parents before children."""
+    """The error tree, parents before children, with what the slices add to it."""
     found: list[type[errors.AidpError]] = []
 
     def walk(cls: type[errors.AidpError]) -> None:
-        if cls.__module__ == errors.__name__:
+        if cls.__module__.startswith(SLICES):
             found.append(cls)
             for child in cls.__subclasses__():
                 walk(child)
@@ -319,8 +332,8 @@ def documented() -> list[Variable]:
 
 # A name in other people's Python, and files of Git's own
 NO_VARIABLES = {"TYPE_CHECKING", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG"}
-# Git's own, which are set for it or taken from it: nothing to be set for aidp
-GITS_VARIABLES = ("GIT_", "SSH_ASKPASS", "GCM_", "LC_")
+# Git's own and those of its helpers, which are set for them or taken from them: nothing to be set for aidp
+GITS_VARIABLES = ("GIT_", "SSH_ASKPASS", "GCM_", "LC_", "PRE_COMMIT_")
 
 
 def variables() -> set[str]:
@@ -381,6 +394,26 @@ def results() -> str:
     return path.read_text(encoding="utf-8") if path.exists() else "No run is recorded in this checkout.\n"
 
 
+@functools.cache
+def preflight_figures() -> str:
+    """How many planted secrets the checks before a commit find, and how many false alarms they give: measured now."""
+    from tests.git import corpus  # what tests/git/test_preflight_corpus.py holds to every secret and no alarm
+    from tests.git.staging import Repo
+
+    async def measured(folder: Path) -> str:
+        repo = Repo(folder)
+        for plant in corpus.planted():
+            repo.write(plant.path, plant.content)
+        for files in corpus.innocent().values():
+            for path, content in files.items():
+                repo.write(path, content)
+        repo.sh("add", "-f", ".")
+        return corpus.figures(await repo.findings("secrets")).table()
+
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(measured(Path(folder))) + "\n"
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "lab-settings.md": lab_settings,
@@ -390,6 +423,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "environment.md": environment,
     "command.md": command,
     "results.inc": results,
+    "preflight.inc": preflight_figures,
     "openapi.json": lambda: openapi_document(app.ROUTES, "/aidp"),
     "openapi-hub.json": lambda: openapi_document(hubservice.ROUTES, "/services/aidp/aidp"),
 }

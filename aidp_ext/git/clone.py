@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from aidp_ext.core import proc
-from aidp_ext.core.errors import Conflict, InvalidRequest, NotFound, StorageError
+from aidp_ext.core.errors import Conflict, GitAuthenticationFailed, InvalidRequest, NotFound, StorageError
 from aidp_ext.git.command import NETWORK_S, Git, Locks, environment, network_environment, network_options, talk
 from aidp_ext.git.failures import failure
 from aidp_ext.git.models import Progress
@@ -87,10 +87,17 @@ async def clone(
     whole = environment({**env, **(await _ssh(target.parent, env))})
     argv = ["git", "--no-pager", *network_options(), *(() if has_lfs else _WITHOUT_LFS), *args]
     try:
-        async with contextlib.aclosing(talk(argv, args, target.parent, whole, timeout_s)) as lines:
-            async for line in lines:
-                if (progress := read_progress(line)) is not None:
-                    yield progress
+        for is_last in (False, True):
+            try:
+                async with contextlib.aclosing(talk(argv, args, target.parent, whole, timeout_s)) as lines:
+                    async for line in lines:
+                        if (progress := read_progress(line)) is not None:
+                            yield progress
+                break
+            except GitAuthenticationFailed:
+                # Git told the helper to forget that token, and took the half clone away: the next try gets a new one
+                if is_last:
+                    raise
         notes: list[str | None] = [_NOTES.get(kind)]
         if await asyncio.to_thread(_uses_lfs, half):
             if has_lfs:

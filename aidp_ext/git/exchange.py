@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator
 from typing import Literal
 
-from aidp_ext.core.errors import Conflict, LocalChanges, MergeConflict, RemoteNotFound
+from aidp_ext.core.errors import Conflict, GitAuthenticationFailed, LocalChanges, MergeConflict, RemoteNotFound
 from aidp_ext.git import stamps
 from aidp_ext.git.command import Git
 from aidp_ext.git.failures import failure
@@ -54,16 +54,23 @@ async def default_branch(git: Git, remote: str) -> str | None:
 
 
 async def fetch(git: Git, remote: str) -> AsyncGenerator[Progress, None]:
-    """Fetch a remote's branches, yielding the progress.
+    """Fetch a remote's branches, yielding the progress. A token that is not taken any more is renewed once.
 
     Raises RemoteNotFound, GitAuthenticationFailed, NetworkFailed, DiskFull, GitError.
     """
     await _known(git, remote)
     args = ("fetch", "--progress", "--no-recurse-submodules", "--end-of-options", remote)
-    async with contextlib.aclosing(git.lines(*args)) as lines:
-        async for line in lines:
-            if (progress := read_progress(line)) is not None:
-                yield progress
+    for is_last in (False, True):
+        try:
+            async with contextlib.aclosing(git.lines(*args)) as lines:
+                async for line in lines:
+                    if (progress := read_progress(line)) is not None:
+                        yield progress
+            return
+        except GitAuthenticationFailed:
+            # Git told the helper to forget that token: the next try gets a new one
+            if is_last:
+                raise
 
 
 async def push(git: Git, remote: str, branch: str, *, set_upstream: bool = False) -> AsyncGenerator[Progress, None]:

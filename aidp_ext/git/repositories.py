@@ -12,6 +12,7 @@ from aidp_ext.git import layout
 from aidp_ext.git.command import Git, Locks
 
 _NEXT = "Import one, or start one in this folder."
+_CHECKPOINTS = b".ipynb_checkpoints"
 
 
 class Repositories:
@@ -40,6 +41,7 @@ class Repositories:
         told = await git.read("rev-parse", "--show-toplevel")
         if not _is_same(told.stdout.rstrip(b"\n"), found.top):
             raise NotARepository("The repository's files are not where it is.", next_step=_NEXT)
+        await asyncio.to_thread(_exclude_checkpoints, git.layout.common_dir)
         self._known[found.top] = identity, git
         return git
 
@@ -68,6 +70,20 @@ class Repositories:
     def _shown(self, top: Path) -> str:
         path = os.path.relpath(top, self.workspace)
         return "" if path == "." else path
+
+
+def _exclude_checkpoints(common_dir: Path) -> None:
+    """Tell Git, here only, that what Jupyter keeps beside each file that was opened is nothing to commit."""
+    place = common_dir / "info" / "exclude"
+    try:
+        told = place.read_bytes() if place.exists() else b""
+        if _CHECKPOINTS in told:
+            return
+        place.parent.mkdir(exist_ok=True)
+        with place.open("ab") as file:
+            file.write((b"" if not told or told.endswith(b"\n") else b"\n") + _CHECKPOINTS + b"/\n")
+    except OSError:  # a repository that may only be read
+        return
 
 
 def _is_same(told: bytes, top: Path) -> bool:

@@ -17,6 +17,10 @@ from aidp_ext.ai.policy import REASONS
 from aidp_ext.ai.routes import ROUTES, USER_ROUTES
 from aidp_ext.app import AidpApp
 from aidp_ext.core import errors, openapi, web
+from aidp_ext.git.config import GitConfig
+from aidp_ext.git.routes import ROUTES as GIT_ROUTES
+from aidp_ext.hub.token_routes import ROUTES as TOKEN_ROUTES
+from tests.git import corpus
 from tests.support.processes import REPO
 
 
@@ -33,10 +37,11 @@ generate = load_generator()
 
 
 def error_tree(cls: type[errors.AidpError] = errors.AidpError) -> set[type[errors.AidpError]]:
-    return {cls}.union(*(error_tree(child) for child in cls.__subclasses__() if child.__module__ == errors.__name__))
+    slices = (errors.__name__, "aidp_ext.ai.", "aidp_ext.git.", "aidp_ext.hub.")
+    return {cls}.union(*(error_tree(child) for child in cls.__subclasses__() if child.__module__.startswith(slices)))
 
 
-@pytest.mark.parametrize("cls", [AiConfig, AidpApp])
+@pytest.mark.parametrize("cls", [AiConfig, GitConfig, AidpApp])
 def test_every_trait_is_there_with_its_help(cls: type) -> None:
     page = generate.settings()
     for name, trait in cls.class_own_traits(config=True).items():
@@ -60,7 +65,10 @@ def test_nothing_of_the_machine_is_in_a_page() -> None:
 
 def test_every_route_is_there_with_its_methods() -> None:
     found = {(e.host, e.path, e.method) for e in generate.endpoints()}
-    hosts = {"server": ("/aidp/", [*ROUTES, *USER_ROUTES]), "hub service": ("/services/aidp/aidp/", ROUTES)}
+    hosts = {
+        "server": ("/aidp/", [*ROUTES, *USER_ROUTES, *GIT_ROUTES]),
+        "hub service": ("/services/aidp/aidp/", [*ROUTES, *TOKEN_ROUTES]),
+    }
     for host, (prefix, routes) in hosts.items():
         assert (host, f"{prefix}health", "GET") in found
         for pattern, cls in routes:
@@ -81,7 +89,15 @@ def test_every_error_code_is_there_with_its_status() -> None:
     for cls in error_tree():
         error = errors.UpstreamRejected("", status=500) if cls is errors.UpstreamRejected else cls("")
         assert re.search(rf"^\| `{cls.code}` \| {web.status_of(error)}[ ,]", page, re.MULTILINE), cls
-    for code in ("method_not_allowed", "too_large", "port_in_use", "no_node"):
+    for code in (
+        "method_not_allowed",
+        "too_large",
+        "port_in_use",
+        "no_node",
+        "secrets_staged",
+        "checks_failed",
+        "no_forge",
+    ):
         assert f"| `{code}` | " in page
 
 
@@ -112,8 +128,10 @@ def test_env_example_names_every_variable_of_the_code_and_no_other() -> None:
 
 
 def test_every_variable_of_a_setting_is_in_env_example() -> None:
-    named = {generate.environment_of(trait) for trait in AiConfig.class_own_traits(config=True).values()} - {None}
+    traits = [trait for cls in (AiConfig, GitConfig) for trait in cls.class_own_traits(config=True).values()]
+    named = {generate.environment_of(trait) for trait in traits} - {None}
     assert {"AIDP_AI_MODE", "OPENAI_API_KEY", "OLLAMA_HOST"} <= named
+    assert {"AIDP_FORGES", "AIDP_GIT_OWNERS", "GITHUB_DEVICE_CLIENT_ID"} <= named
     assert named <= {one.name for one in generate.documented()}
 
 
@@ -137,7 +155,8 @@ def test_the_environment_page_is_env_example() -> None:
 @pytest.mark.parametrize(("name", "routes"), [("openapi.json", app.ROUTES), ("openapi-hub.json", hubservice.ROUTES)])
 def test_the_openapi_documents_are_those_that_the_hosts_give(name: str, routes: tuple[web.Route, ...]) -> None:
     made = json.loads(generate.PAGES[name]())
-    assert made == openapi.document(routes, made["servers"][0]["url"])
+    document = openapi.document(routes, made["servers"][0]["url"])
+    assert made == json.loads(json.dumps(document))  # which knows no tuples
     assert name in generate.api()
 
 
@@ -147,3 +166,10 @@ def test_every_header_is_there() -> None:
         for field in openapi.fields(kind):
             assert field["description"].endswith(".")
             assert f"| `{field['name']}` | " in page
+
+
+def test_the_table_of_what_is_found_has_every_kind_and_place_of_the_corpus() -> None:
+    page = generate.preflight_figures()
+    assert re.findall(r"^\| (.+?) \| 10 \| 10 \|$", page, re.MULTILINE) == list(corpus.KINDS)
+    assert re.findall(r"^\| (.+?) \| 16 \| 16 \|$", page, re.MULTILINE) == list(corpus.PLACES)
+    assert re.findall(r"^\| (.+?) \| 0 \| [\d,]+ \|$", page, re.MULTILINE) == list(corpus.innocent())

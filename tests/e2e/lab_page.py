@@ -128,3 +128,14 @@ def save(page: Page, file: Path) -> dict[str, Any]:
             return None  # it is being written
 
     return wait_until(saved, "the notebook is on the disk", 30)
+
+
+def set_width(page: Page, width: int) -> None:
+    """Drag the edge of the left side, so that it becomes so wide; Lab's own least width is 250."""
+    stack = page.locator("#jp-left-stack").bounding_box()
+    assert stack is not None
+    edge, middle = stack["x"] + stack["width"] + 2, stack["y"] + stack["height"] / 2
+    page.mouse.move(edge, middle)
+    page.mouse.down()
+    page.mouse.move(stack["x"] + width + 2, middle, steps=4)
+    page.mouse.up()

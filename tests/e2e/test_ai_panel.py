@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import Started, make_lab
-from tests.e2e.lab_page import STATUS, code_cell, ghost, open_example, run, shoot, wait_for_lab
+from tests.e2e.lab_page import STATUS, code_cell, ghost, open_example, run, set_width, shoot, wait_for_lab
 from tests.e2e.test_status import theme
 from tests.support.ollama_api import OllamaApi
 from tests.support.openai_api import KEY, OpenAIApi
@@ -382,7 +382,7 @@ def test_it_is_readable_at_any_width_in_both_themes(world: World, panel: Locator
     for name in ("JupyterLab Light", "JupyterLab Dark"):
         theme(page, name)
         for width in (235, 320, 600):
-            _set_width(page, width)
+            set_width(page, width)
             box = panel.bounding_box()
             assert box is not None and abs(box["width"] - width) <= 20, box  # Lab's own least width is 250
             assert panel.evaluate("panel => [...panel.querySelectorAll('*')].every(e => e.scrollLeft === 0)")
@@ -395,14 +395,3 @@ def test_it_is_readable_at_any_width_in_both_themes(world: World, panel: Locator
 def _ai(rules: Path) -> dict[str, object]:
     table: dict[str, object] = tomllib.loads(rules.read_text()).get("ai", {})
     return table
-
-
-def _set_width(page: Page, width: int) -> None:
-    """Drag the edge of the left side."""
-    stack = page.locator("#jp-left-stack").bounding_box()
-    assert stack is not None
-    edge, middle = stack["x"] + stack["width"] + 2, stack["y"] + stack["height"] / 2
-    page.mouse.move(edge, middle)
-    page.mouse.down()
-    page.mouse.move(stack["x"] + width + 2, middle, steps=4)
-    page.mouse.up()

@@ -50,7 +50,7 @@ async def test_outputs_warn_by_their_size_and_are_removed_from_the_index_only(re
     found = await repo.finding("outputs", outputs_bytes=1000)
     assert (found.severity, found.message) == (
         "warn",
-        "1.2 kB of outputs are in 1 cell. Removed from the commit, your file keeps them.",
+        "1.2 kB of outputs are in 1 cell. Stripped from the commit, your file keeps them.",
     )
     await apply_fix(repo.git, found, "strip")
     assert place.read_bytes() == before

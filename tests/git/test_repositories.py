@@ -119,3 +119,13 @@ async def test_submodules_and_worktrees_are_repositories_of_their_own(
     made("worktree", "add", "-q", "-b", "side", str(workspace / "side"))
     assert (await repositories.at("r/lib")).root == made.root / "lib"
     assert (await repositories.at("side")).root == workspace / "side"
+
+
+async def test_what_jupyter_keeps_beside_files_is_nothing_to_commit(tmp_path: Path, locks: Locks) -> None:
+    repo = Repo.make(tmp_path / "work")
+    (repo.root / ".git" / "info" / "exclude").write_text("mine")
+    repo.write({".ipynb_checkpoints/a-checkpoint.ipynb": "{}", "sub/.ipynb_checkpoints/b": "{}", "a.ipynb": "{}"})
+    for _ in range(2):
+        await Repositories(tmp_path, locks, {}).at("work")
+    assert (repo.root / ".git" / "info" / "exclude").read_text() == "mine\n.ipynb_checkpoints/\n"
+    assert repo("status", "--porcelain", "--untracked-files=all") == "?? a.ipynb"

@@ -37,7 +37,8 @@ class _Device:
 class GithubSignIn(ForgeApi):
     """The stand-in. ``consenting`` is the user whose browser always says yes; ``ttl_s`` how long tokens last.
 
-    ``clock`` may be a test's own. ``client_secret`` None: any is taken.
+    ``clock`` may be a test's own. ``client_secret`` None: any is taken. ``issued`` are all tokens that were ever given,
+    those that renew others too, for who looks where they went.
     """
 
     def __init__(self, git: GitHttpServer, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,6 +50,7 @@ class GithubSignIn(ForgeApi):
         self.expires_in_s = 900
         self.device_enabled = True
         self.devices: dict[str, _Device] = {}
+        self.issued: list[str] = []
         self._codes: dict[str, tuple[str, dict[str, str]]] = {}
         self._refresh: dict[str, tuple[str, str]] = {}
         super().__init__(git)
@@ -110,10 +112,12 @@ class GithubSignIn(ForgeApi):
 
     def _issued(self, login: str) -> dict[str, Any]:
         token = self.git.issue(login, ttl_s=self.ttl_s)
+        self.issued.append(token)
         said = {"access_token": token, "token_type": "bearer", "scope": ""}
         if self.ttl_s is None:
             return said
         refresh = f"ghr_{secrets.token_hex(20)}"
+        self.issued.append(refresh)
         self._refresh[refresh] = (login, token)
         return {**said, "expires_in": self.ttl_s, "refresh_token": refresh, "refresh_token_expires_in": 15897600}
 

@@ -56,18 +56,24 @@ class Server:
 
 @contextlib.contextmanager
 def jupyter_server(
-    folder: Path, env: Mapping[str, str], *args: str, token: str | None = None, launcher: Sequence[str] = ()
+    folder: Path,
+    env: Mapping[str, str],
+    *args: str,
+    token: str | None = None,
+    launcher: Sequence[str] = (),
+    python: Path | None = None,
 ) -> Iterator[Server]:
     """Run `jupyter server` with aidp while the block runs. Lab itself is not loaded: it starts in half the time.
 
-    ``launcher`` is a program that is given the server's own command line to run.
+    ``launcher`` is a program that is given the server's own command line to run; ``python`` that of another
+    environment. A folder where a server ran before is taken as it is.
     """
     token, port = token or secrets.token_hex(16), free_port()
     root = folder / "work"
-    root.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     argv = [
         *launcher,
-        sys.executable,
+        str(python or sys.executable),
         "-m",
         "jupyter_server",
         "--no-browser",

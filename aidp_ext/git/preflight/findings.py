@@ -10,7 +10,7 @@ from aidp_ext.git.models import CheckName, Finding, Fix, Severity
 from aidp_ext.git.preflight.choices import Choices
 from aidp_ext.git.preflight.notebook import Piece
 
-UNSTAGE = Fix("unstage", "Leave this file out of the commit")
+UNSTAGE = Fix("unstage", "Leave this file out")
 
 
 @dataclass(frozen=True)

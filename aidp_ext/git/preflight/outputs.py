@@ -7,9 +7,9 @@ from aidp_ext.git.preflight.choices import OutputsPolicy
 from aidp_ext.git.preflight.document import Document
 from aidp_ext.git.preflight.findings import Draft, counted, size
 
-_STRIP = Fix("strip", "Remove the outputs from the commit")
-_ALWAYS = Fix("always-strip", "Always remove them, in this repository")
-_KEEP = Fix("keep", "Keep outputs, in this repository")
+_STRIP = Fix("strip", "Strip outputs")
+_ALWAYS = Fix("always-strip", "Always strip here")
+_KEEP = Fix("keep", "Keep them here")
 
 
 def look(document: Document, policy: OutputsPolicy, most_bytes: int) -> tuple[Draft, ...]:
@@ -25,7 +25,7 @@ def look(document: Document, policy: OutputsPolicy, most_bytes: int) -> tuple[Dr
     rest = (
         "; this repository keeps none in its commits."
         if is_unwanted
-        else ". Removed from the commit, your file keeps them."
+        else ". Stripped from the commit, your file keeps them."
     )
     return (
         Draft(

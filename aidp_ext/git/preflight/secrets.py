@@ -14,7 +14,7 @@ from aidp_ext.git.preflight.notebook import Piece
 from aidp_ext.git.preflight.search import FindSecrets, Hit, secrets_in
 
 _MOST = 50  # of one file
-_STRIP = Fix("strip", "Remove the outputs from the commit")
+_STRIP = Fix("strip", "Strip outputs")
 #: Kinds known by the name beside them, or by looking random: not by a form of their own.
 _RANDOM = "random-string"
 _PRIVATE = "private-key"  # whose body is base64

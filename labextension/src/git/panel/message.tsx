@@ -1,5 +1,6 @@
 import * as React from 'react';
 
+import { Mark } from '../../ai/mark';
 import { Button, Problem } from '../../shared/panel';
 import { Section } from '../../shared/section';
 import { useGit, useRepository } from './context';
@@ -35,7 +36,7 @@ export function Message(): React.ReactElement {
             }
           }}
         >
-          {isWriting ? trans.__('stop') : trans.__('✨ suggest')}
+          <Mark of="◆" /> {isWriting ? trans.__('stop') : trans.__('suggest')}
         </Button>
       }
       isOpen={isOpen}

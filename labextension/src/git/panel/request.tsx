@@ -1,5 +1,6 @@
 import * as React from 'react';
 
+import { Mark } from '../../ai/mark';
 import { Select } from '../../shared/controls';
 import { Button, Problem } from '../../shared/panel';
 import { Section } from '../../shared/section';
@@ -106,7 +107,7 @@ function Wish(): React.ReactElement {
               : void draft.suggest('pull-request', base ?? undefined)
           }
         >
-          {isWriting ? trans.__('stop') : trans.__('✨ suggest')}
+          <Mark of="◆" /> {isWriting ? trans.__('stop') : trans.__('suggest')}
         </Button>
       </div>
       <input
