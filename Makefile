@@ -49,7 +49,7 @@ fix: $(DONE)/dev ## what the linters can mend by themselves
 	@$(BIN)/ruff format .
 	@cd labextension && npm run --silent lint
 
-bench: $(DONE)/test ## the router beside LiteLLM, in one run; results in bench/results
+bench: $(DONE)/test $(DONE)/jlg ## the router beside LiteLLM, Git beside jupyterlab-git, in one run; results in bench/results
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench $(ARGS)
 
 docs: $(DONE)/docs ## the documentation, in docs/_build/html; warnings are errors

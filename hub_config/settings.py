@@ -25,11 +25,13 @@ GITHUB_SCOPES = "repo read:org"
 
 _GITHUB_SCOPE = re.compile(r"[a-z_]+(:[a-z_]+)?")
 
-USER_VARIABLES = ("AIDP_AI_MODE", "ALLOW_LOCAL_MODELS", "LOCAL_OPENAI_BASE_URL", "OLLAMA_HOST")
-"""Passed on to the users' servers: addresses and switches, nothing secret."""
+_AI_VARIABLES = ("AIDP_AI_MODE", "ALLOW_LOCAL_MODELS", "LOCAL_OPENAI_BASE_URL", "OLLAMA_HOST")
+
+USER_VARIABLES = (*_AI_VARIABLES, "AIDP_FORGES", "AIDP_GIT_OWNERS", "GITHUB_DEVICE_CLIENT_ID")
+"""Passed on to the users' servers: addresses, names and switches, nothing secret."""
 
 SERVICE_VARIABLES = (
-    *USER_VARIABLES,
+    *_AI_VARIABLES,
     "AIDP_AI_DAILY_BUDGET_USD",
     "AIDP_AI_MONTHLY_BUDGET_USD",
     "AIDP_AI_USER_DAILY_BUDGET_USD",

@@ -36,7 +36,7 @@ class GitConfig(Configurable):
     find_personal_data = Bool(False, help="Whether checks look for personal data too, besides secrets.").tag(
         config=True
     )
-    large_bytes = Int(5_000_000, min=1, help="From how many bytes on a file counts as large.").tag(config=True)
+    large_bytes = Int(5_000_000, min=1, help="A file of more bytes counts as large.").tag(config=True)
     run_hooks = Bool(True, help="Whether checks run the repository's pre-commit hooks, where they are set up.").tag(
         config=True
     )

@@ -36,7 +36,7 @@ _DISK = re.compile(r"No space left on device|Disk quota exceeded|File too large|
 _FORBIDDEN = re.compile(r"returned error: 403|HTTP 403|Permission to \S+ denied|You are not allowed to push")
 _AUTH = re.compile(
     r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled|Permission denied \(|"
-    r"returned error: 401|HTTP 401|HTTP Basic: Access denied|Invalid username or (?:password|token)"
+    r"told us to quit|returned error: 401|HTTP 401|HTTP Basic: Access denied|Invalid username or (?:password|token)"
 )
 _ABSENT = re.compile(
     r"[Rr]epository not found|repository '[^'\n]*' not found|does not appear to be a git repository|"

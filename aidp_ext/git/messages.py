@@ -12,6 +12,7 @@ import msgspec
 from aidp_ext.core.errors import Conflict
 from aidp_ext.git.command import Git
 from aidp_ext.git.models import Change
+from aidp_ext.git.names import argument, shown
 
 _MOST = 24_000  # characters of all differences together
 _MOST_FILES = 200
@@ -74,18 +75,18 @@ async def of_commit(git: Git, changes: Sequence[Change], *, conventional: bool) 
     )
 
 
-async def of_request(git: Git, base: str, template: str | None) -> list[dict[str, str]]:
-    """Return the question for the text of a pull request from ``base``, a commit, to what is checked out."""
+async def of_request(git: Git, base: str, template: str | None) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the question for the text of a pull request from ``base``, a commit, to HEAD, and its files."""
     log = await git.read("log", "--no-merges", "-50", "--format=%s%n%w(0,2,2)%b", f"{base}..HEAD", "--")
     stat = await git.read("diff", "--stat=100", "--no-color", "--no-ext-diff", f"{base}...HEAD", "--")
     names = await git.read("diff", "--name-only", "-z", "--no-renames", f"{base}...HEAD", "--")
-    changes = [Change(name.decode(errors="replace"), "modified", "yes") for name in names.stdout.split(b"\0") if name]
+    changes = [Change(shown(name), "modified", "yes") for name in names.stdout.split(b"\0") if name]
     told = (
         f"Commits:\n{log.stdout.decode(errors='replace')[:6000]}\n\nFiles:\n{stat.stdout.decode(errors='replace')[:4000]}"
         f"\n\nChanges:\n{await _differences(git, changes, f'{base}...HEAD')}"
     )
     form = f"Keep to this template of the repository, and fill it in:\n{template[:4000]}" if template else ""
-    return _asked(_REQUEST, told, form)
+    return _asked(_REQUEST, told, form), [change.path for change in changes]
 
 
 def _asked(instruction: str, told: str, more: str) -> list[dict[str, str]]:
@@ -112,9 +113,8 @@ async def _differences(git: Git, changes: Sequence[Change], what: str) -> str:
         if change.path.endswith(".ipynb"):
             text = await _of_notebook(git, change, what)
         else:
-            said = await git.read(
-                "diff", what, "--no-color", "--no-ext-diff", "--no-textconv", "-U2", "--", change.path, check=False
-            )
+            options = ("--no-color", "--no-ext-diff", "--no-textconv", "-U2", "--", argument(change.path))
+            said = await git.read("--literal-pathspecs", "diff", what, *options, check=False)
             text = said.stdout.decode(errors="replace")
         shown = text if len(text) <= share else f"{text[:share]}\n[cut]"
         parts.append(shown)
@@ -124,8 +124,8 @@ async def _differences(git: Git, changes: Sequence[Change], what: str) -> str:
 
 async def _of_notebook(git: Git, change: Change, what: str) -> str:
     before, after = ("HEAD", "") if what == "--cached" else (what.split("...", 1)[0], "HEAD")
-    old = _sources(await _blob(git, f"{before}:{change.old_path or change.path}"))
-    new = _sources(await _blob(git, f"{after}:{change.path}"))
+    old = _sources(await _blob(git, f"{before}:{argument(change.old_path or change.path)}"))
+    new = _sources(await _blob(git, f"{after}:{argument(change.path)}"))
     lines = difflib.unified_diff(old, new, f"a/{change.path}", f"b/{change.path}", n=1, lineterm="")
     return "\n".join(lines)
 

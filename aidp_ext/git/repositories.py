@@ -73,7 +73,7 @@ class Repositories:
 
 
 def _exclude_checkpoints(common_dir: Path) -> None:
-    """Tell Git, here only, that what Jupyter keeps beside each file that was opened is nothing to commit."""
+    """Tell Git, here only, that what Jupyter keeps beside a file, or writes before it is one, is nothing to commit."""
     place = common_dir / "info" / "exclude"
     try:
         told = place.read_bytes() if place.exists() else b""
@@ -81,7 +81,7 @@ def _exclude_checkpoints(common_dir: Path) -> None:
             return
         place.parent.mkdir(exist_ok=True)
         with place.open("ab") as file:
-            file.write((b"" if not told or told.endswith(b"\n") else b"\n") + _CHECKPOINTS + b"/\n")
+            file.write((b"" if not told or told.endswith(b"\n") else b"\n") + _CHECKPOINTS + b"/\n.~*\n")
     except OSError:  # a repository that may only be read
         return
 

@@ -9,6 +9,7 @@ import msgspec
 
 from aidp_ext.core.errors import (
     Conflict,
+    NotARepository,
     NotFound,
     ProcessError,
     RateLimited,
@@ -70,11 +71,15 @@ class _Events:
 class State(GitApi):
     """``git/state``."""
 
-    @endpoint("read", query=wire.StateQuery, gives=RepositoryState | wire.Unchanged, raises=_GIT)
+    @endpoint("read", query=wire.StateQuery, gives=RepositoryState | wire.Unchanged | wire.Nowhere, raises=_GIT)
     async def get(self) -> None:
-        """Return how a repository stands, or that it stands as it did."""
+        """Return how a repository stands, that it stands as it did, or that there is none."""
         asked = self.query(wire.StateQuery)
-        found = await self.git.state(asked.path, asked.known)
+        try:
+            found = await self.git.state(asked.path, asked.known)
+        except NotARepository as error:
+            self.reply(wire.Nowhere(error.message, error.next_step))
+            return
         self.reply(wire.Unchanged(asked.known) if found is None else found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from aidp_ext.git.models import (
     RepositoryPage,
     RepositoryState,
 )
-from aidp_ext.git.names import checked_name, name_of
+from aidp_ext.git.names import checked_name, name_of, parse_address
 from aidp_ext.git.preflight import FindSecrets, apply_fix, preflight, waive
 from aidp_ext.git.remotes import Forge, forge_for
 from aidp_ext.git.repositories import Repositories
@@ -37,6 +38,7 @@ from aidp_ext.git.ship.service import ShipService
 from aidp_ext.git.ship.steps import Surroundings
 
 _FULL_LOOK_S = 60.0
+_SIZE_S = 5.0
 
 
 class FindingGone(NotFound):
@@ -230,8 +232,18 @@ class GitService:
         start = await look.commit_of(git, f"{remote.name}/{onto}" if remote is not None else onto)
         if start is None or await look.head(git) is None:
             raise Conflict(f"There is nothing that {onto} could be compared with yet.", next_step="Commit something.")
-        question = await messages.of_request(git, start, template)
-        return await self._ask(question, [], caller)
+        question, files = await messages.of_request(git, start, template)
+        question[-1]["content"] = await asyncio.to_thread(self._without_secrets, question[-1]["content"])
+        return await self._ask(question, [self._in_workspace(seen, one) for one in files], caller)
+
+    def _without_secrets(self, text: str) -> str:
+        """Return a text in which each secret is named, not told: it may be long committed, so it stops nobody."""
+        parts: list[str] = []
+        done = 0
+        for start, end, _, label in self._find(text, self._config.find_personal_data):
+            parts += text[done:start], f"[{label}]"
+            done = end
+        return "".join((*parts, text[done:]))
 
     async def _refuse_secrets(self, git: Git) -> None:
         options = replace(self._options(), hooks=False)
@@ -352,9 +364,22 @@ class GitService:
     async def clone(self, url: str, folder: str, name: str | None, mode: clone.Mode) -> AsyncGenerator[Progress, None]:
         """Clone into a folder of the workspace; yields how far it is."""
         target = self._folder(folder) / _name(url, name)
-        async with contextlib.aclosing(clone.clone(url, target, mode=mode, env=self._env)) as progress:
+        size_kb = await self._size(url) if mode == "auto" else None
+        cloning = clone.clone(url, target, mode=mode, env=self._env, size_kb=size_kb)
+        async with contextlib.aclosing(cloning) as progress:
             async for one in progress:
                 yield one
+
+    async def _size(self, url: str) -> int | None:
+        """Return a repository's size in kB, where its forge says so in good time: it only chooses how to clone."""
+        host, full_name = parse_address(url) or (None, None)
+        if host is None or full_name is None or (forge := await self.forge_at(host)) is None:
+            return None
+        try:
+            async with asyncio.timeout(_SIZE_S):
+                return (await forge.repository(full_name)).size_kb
+        except (AidpError, TimeoutError):
+            return None
 
     def cloned(self, url: str, folder: str, name: str | None) -> tuple[str, str | None]:
         """Return where a clone lies in the workspace, and what one would look at first in it."""

@@ -34,6 +34,14 @@ class Unchanged(Struct):
     unchanged: bool = True
 
 
+class Nowhere(Struct):
+    """There is no repository: what a panel asks of each folder is no error."""
+
+    message: str
+    next_step: str | None
+    nowhere: bool = True
+
+
 class StageAsked(Struct):
     """Which files are to be staged, or not to be."""
 

@@ -239,6 +239,34 @@ describe('shipping', () => {
     repository.dispose();
   });
 
+  it('asks the forge about what was pushed as soon as its checks are followed', async () => {
+    const feed = new Feed();
+    const { asked, repository } = setup(
+      { branch: 'fix/it', changes: STAGED },
+      ({ what }) => (what === 'POST ship' ? feed.response : null)
+    );
+    repository.draft.message = 'fix: it';
+    const shipped = repository.ship();
+    const follows = (text: string) => {
+      const step = { name: 'checks', state: 'running', text, error: null };
+      feed.send({ kind: 'job', job: { ...job(), steps: [step] } });
+    };
+    await settled();
+    expect(asked('GET pull-request')).toHaveLength(0);
+    follows('0 of 2');
+    await settled();
+    expect(asked('GET pull-request')).toHaveLength(1);
+    follows('1 of 2');
+    await settled();
+    expect(asked('GET pull-request')).toHaveLength(1);
+    feed.send({ kind: 'job', job: job({ state: 'done' }) });
+    feed.end();
+    await shipped;
+    await settled();
+    expect(asked('GET pull-request')).toHaveLength(2);
+    repository.dispose();
+  });
+
   it('keeps the message after a failure and goes on from there', async () => {
     const failed = job({ state: 'failed' }, 'done', 'done', 'failed');
     const { asked, repository } = setup({ changes: STAGED }, ({ what }) =>

@@ -256,6 +256,7 @@ def follow(page: Page, world: World, ship: Locator, commits: int, shot: str) -> 
     expect(step(ship, "Checks")).to_contain_text("0 of 1")
     expect(step(ship, "Checks")).to_have_attribute("data-state", "running")
     assert len(world.ci.commits) == commits
+    expect(ship).to_contain_text("◐ checks run")
     for name in ("Check", "Commit", "Fetch", "Push"):
         expect(step(ship, name)).to_have_attribute("data-state", "done")
     shoot(page, f"{shot}-pending")
@@ -288,10 +289,14 @@ def no_trace_of_the_tokens(world: World) -> None:
     assert {"git-upload-pack", "git-receive-pack"} <= world.traces.services
     assert any(b"remote-http" in content for content in world.traces.seen.values()), "git was seen at work"
     assert any(b"ipykernel" in content for content in world.traces.seen.values())
-    folder = world.hub.state_dir.parent
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert any(CLIENT_SECRET.encode() in content for content in world.traces.seen.values()), "what is seen is read"
+    (socket,) = {
+        one for content in world.traces.seen.values() for one in re.findall(rb"AIDP_CRED_SOCK=([^\0]+)", content)
+    }
+    folders = (world.hub.state_dir.parent, Path(socket.decode()).parent)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     names = {path.name for path in files}
-    assert {"hub.log", "jupyterhub.sqlite", "audit.jsonl", "stderr", "config", NOTEBOOK} <= names
+    assert {"hub.log", "jupyterhub.sqlite", "audit.jsonl", "stderr", "config", "identity.gitconfig", NOTEBOOK} <= names
     for path in files:
         content = path.read_bytes()
         assert not [word for word in words if word in content], path
@@ -310,6 +315,7 @@ def test_from_the_sign_in_to_a_pull_request_and_on(world: World, scripted: Scrip
     ship = page.locator("#aidp-ship-panel")
     expect(ship).to_contain_text("No repository here")
     shoot(page, "hub-ship-2-lab")
+    page.errors.clear()  # type: ignore[attr-defined]  # that there is no repository is a 404, which Chromium tells
     import_repository(page, world, ship)
     file = world.root / NOTEBOOK
 

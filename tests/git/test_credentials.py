@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 
-from aidp_ext.core.errors import AidpError, SignedOutOfForge, StorageError
+from aidp_ext.core.errors import AidpError, GitAuthenticationFailed, SignedOutOfForge, StorageError
+from aidp_ext.git.clone import clone
+from aidp_ext.git.command import Git, Locks
 from aidp_ext.git.credentials import AllowedOwners, CredentialBroker, helper
 from aidp_ext.git.credentials.environment import Identity, appended, git_environment, helper_command
 from aidp_ext.git.models import Account, Token
+from aidp_ext.git.work import fetch
 from tests.support.git_http import GitHttpServer
 
 HELPER = Path(helper.__file__)
@@ -211,6 +214,29 @@ async def test_a_token_that_ended_is_replaced_the_next_time(env, forge, tmp_path
     assert (await git(env, "ls-remote", url)).returncode != 0, "git was told no, and tells the helper"
     assert (await git(env, "ls-remote", url)).returncode == 0
     assert source.asked == [False, True]
+
+
+async def test_a_clone_and_a_fetch_go_on_with_a_new_token_where_theirs_has_ended(env, forge, tmp_path, source, broker):
+    for _ in range(2):
+        source.next.append(forge.issue("ana"))
+    await broker.token(forge.host)
+    forge.revoke(source.value)
+    target = tmp_path / "titanic"
+    told = [one async for one in clone(f"{forge.url}/ana/titanic.git", target, env=env)]
+    assert (target / "README.md").exists()
+    assert told
+    forge.revoke(source.value)
+    moved = forge.commit("ana/titanic", {"prep.py": "a = 1\n"})
+    repository = Git(target, Locks(), env=env)
+    async for _ in fetch(repository, "origin"):
+        pass
+    assert (await repository.read("rev-parse", "origin/main")).stdout.decode().strip() == moved
+    assert source.asked == [False, True, True]
+    forge.revoke(source.value)
+    with pytest.raises(GitAuthenticationFailed):
+        async for _ in fetch(repository, "origin"):
+            pass
+    assert source.asked == [False, True, True, True], "where the new one is refused too, that is told"
 
 
 async def test_what_git_is_told(broker, forge, source):
@@ -432,7 +458,7 @@ async def test_only_the_token_that_was_given_can_be_erased(broker, forge, source
 async def test_why_there_is_no_token_is_told_and_remembered(broker, forge, source, records):
     source.error = SignedOutOfForge("The sign-in does not hold any more.", next_step="Sign in again.")
     done = await ask(broker, **of(forge))
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, done.stdout) == (0, "quit=1\n")  # so that git asks nobody else
     assert done.stderr == "aidp: The sign-in does not hold any more. Sign in again.\n"
     assert broker.problem(forge.host) is source.error
     assert [record["outcome"] for record in records] == ["signed_out_of_forge"]

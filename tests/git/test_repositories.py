@@ -127,5 +127,5 @@ async def test_what_jupyter_keeps_beside_files_is_nothing_to_commit(tmp_path: Pa
     repo.write({".ipynb_checkpoints/a-checkpoint.ipynb": "{}", "sub/.ipynb_checkpoints/b": "{}", "a.ipynb": "{}"})
     for _ in range(2):
         await Repositories(tmp_path, locks, {}).at("work")
-    assert (repo.root / ".git" / "info" / "exclude").read_text() == "mine\n.ipynb_checkpoints/\n"
+    assert (repo.root / ".git" / "info" / "exclude").read_text() == "mine\n.ipynb_checkpoints/\n.~*\n"
     assert repo("status", "--porcelain", "--untracked-files=all") == "?? a.ipynb"

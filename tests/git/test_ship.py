@@ -315,3 +315,37 @@ async def test_the_network_goes_in_mid_push_and_comes_back(ana: Desk) -> None:
     job = await ana.ship()
     assert failed(job) == "network_failed"
     assert (await ana.resume()).state == "done"
+
+
+async def test_what_a_hook_refused_is_mended_staged_and_gone_on_with(ana: Desk) -> None:
+    repo = Repo(ana.root / "titanic")
+    repo.hook("pre-commit", "! grep -q bad a.py")
+    repo.write({"a.py": "bad = 1\n"})
+    await ana.stage_all()
+    assert failed(await ana.ship()) == "hook_failed"
+    repo.write({"a.py": "good = 1\n"})
+    await ana.stage_all()
+    job = await ana.resume()
+    assert job.state == "done", job
+    assert ana.server.read(NAME, "a.py", "main") == b"good = 1\n"
+
+
+async def test_commits_name_whom_git_knows_else_who_is_signed_in(ana: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = Repo(ana.root / "titanic")
+    for number, name in enumerate(("Ana Test", "ana")):
+        repo.write({"a.py": f"a = {number}\n"})
+        await ana.stage_all()
+        assert (await ana.ship()).state == "done"
+        assert name in repo("log", "-1", "--format=%an")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+
+
+async def test_a_pull_requests_text_is_asked_for_without_secrets_and_with_its_files(ana: Desk) -> None:
+    repo = Repo(ana.root / "titanic")
+    repo("switch", "-q", "-c", "topic")
+    repo.commit({"a.py": f"key = '{KEY}'\n"}, "Add a key")
+    words = await ana.service.message("titanic", "pull-request", None, ("ana", ()))
+    assert [word async for word in words]
+    [(question, files, _)] = ana.model.asked
+    assert KEY not in str(question) and "[AWS access key]" in str(question)
+    assert files == ["titanic/a.py"]

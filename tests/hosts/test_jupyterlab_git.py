@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -21,6 +22,8 @@ from tests.support.processes import REPO
 
 HOME = REPO / ".venv" / "jlg"
 PLUGIN = REPO / "tests" / "support" / "jlg_tests.py"
+#: Upon these words it asks for a user and a password.
+DIALOG = r"Invalid username or password|could not read (Username|Password)|Authentication error"
 #: They make a file that cannot be read, which there is not for the user root.
 NOT_FOR_ROOT = ("tests/test_ignore.py::test_ensure_gitignore_failure", "tests/test_ignore.py::test_ignore_failure")
 OPTIONS = ("--ServerApp.log_level=DEBUG", "--GitConfig.checks_wait_s=0")
@@ -111,6 +114,26 @@ def test_it_clones_pushes_and_pulls_with_no_prompt(server: Server, hub: Forge) -
     assert theirs(server, "theirs/pull")["code"] == 0
     assert repo.head == commit
     assert GitClient(server).get("state", path="theirs")["behind"] == 0
+
+
+def test_a_token_that_is_good_no_more_is_told_and_a_new_one_goes_on(server: Server, hub: Forge) -> None:
+    hub.add("mortal")
+    ana = GitClient(server)
+    repo = Repo(ana.clone(hub, "mortal"))
+    repo("commit", "--quiet", "--allow-empty", "-m", "More")
+    mortal = hub.git.issue("ana")
+    ana.post("accounts", host=hub.host, token=mortal)
+    hub.git.revoke(mortal)
+    for _ in range(2):  # after the first time aidp knows that there is none
+        with pytest.raises(HTTPError) as refused:
+            theirs(server, "mortal/push")
+        with refused.value as answer:
+            said = json.load(answer)["message"]
+        assert not re.search(DIALOG, said), said
+    assert "Add the account again" in said
+    ana.post("accounts", host=hub.host, token=hub.token)
+    assert theirs(server, "mortal/push")["code"] == 0
+    assert hub.branches("mortal")["main"] == repo.head
 
 
 def test_a_conflict_of_ours_is_one_in_its_view_too(server: Server, hub: Forge) -> None:

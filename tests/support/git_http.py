@@ -229,7 +229,7 @@ class GitHttpServer(Listening):
             out = self.run("-C", str(self.path(full_name)), "ls-tree", "-r", "-z", "--name-only", f"{ref}^{{commit}}")
         except subprocess.CalledProcessError:
             return None
-        return out.decode().split("\0")[:-1]
+        return os.fsdecode(out).split("\0")[:-1]
 
     def is_ancestor(self, full_name: str, old: str, new: str) -> bool:
         """Tell whether all of a commit is in another one."""

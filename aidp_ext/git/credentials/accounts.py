@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from aidp_ext.core.errors import AidpError, Conflict, InvalidRequest, NotFound, SignedOutOfForge
-from aidp_ext.git.credentials.local import Kept, LocalTokenSource
+from aidp_ext.git.credentials.local import Kept, LocalTokenSource, check_token
 from aidp_ext.git.credentials.sources import TokenSource, host_of
 from aidp_ext.git.models import Account, ForgeUser, Token
 
@@ -118,6 +118,7 @@ class Accounts:
         if kind not in (None, nobody.kind):
             raise Conflict(f"{host} is a {nobody.kind}.")
         kept = Kept(token.strip(), username=_USERNAMES[nobody.kind])
+        check_token(kept.token)
         try:
             return await self._keep(nobody, kept)
         except SignedOutOfForge as error:

@@ -36,6 +36,7 @@ def main() -> int:
             sys.stdout.write(f"{name}={value}\n")
         elif name == "message":
             sys.stderr.write(f"aidp: {value}\n")
+            sys.stdout.write("quit=1\n")  # else git would ask, and a cell of a notebook would wait for ever
     return 0
 
 

@@ -87,12 +87,7 @@ class LocalTokenSource:
 
     async def keep(self, account: Account, kept: Kept) -> None:
         """Keep a token and whose it is. Raises InvalidRequest for what is no token, StorageError."""
-        if not _TOKEN.fullmatch(kept.token):
-            raise InvalidRequest(
-                "That is no token: one has 8 to 2000 letters, digits and signs, without spaces and line breaks.",
-                next_step="Copy it again from the forge's page.",
-                field="token",
-            )
+        check_token(kept.token)
         await asyncio.to_thread(self._write, account.host, kept)
         await asyncio.to_thread(self._change, account.host, account)
 
@@ -139,6 +134,16 @@ class LocalTokenSource:
             Path(fresh).replace(self._file)
         except OSError as error:
             raise StorageError(f"The file {self._file.name} cannot be written: {error.strerror}.") from error
+
+
+def check_token(token: str) -> None:
+    """Raise InvalidRequest for what can be no token: it would not go into a header."""
+    if not _TOKEN.fullmatch(token):
+        raise InvalidRequest(
+            "That is no token: one has 8 to 2000 letters, digits and signs, without spaces and line breaks.",
+            next_step="Copy it again from the forge's page.",
+            field="token",
+        )
 
 
 def _token(kept: Kept) -> Token:

@@ -60,6 +60,8 @@ class ShipService:
             if running.job.step("checks").state != "running":
                 raise AlreadyShipping("This repository is being shipped.", next_step="Wait for it, or stop it.")
             await self.cancel(git)
+            if git.root in self._running:  # another tab was as quick
+                raise AlreadyShipping("This repository is being shipped.", next_step="Wait for it, or stop it.")
         return await self._begin(git, new_job(path, asked), around)
 
     async def resume(self, git: Git, around: Surroundings) -> ShipJob:
@@ -67,15 +69,17 @@ class ShipService:
         if git.root in self._running:
             return self._running[git.root].job
         job = await self.job(git)
+        if git.root in self._running:  # another tab was as quick
+            return self._running[git.root].job
         if job is None or job.state == "done":
             raise NotFound("There is nothing to go on with.", next_step="Ship anew.")
-        steps = tuple(
-            replace(step, state="waiting", error=None) if step.state in ("failed", "running") else step
-            for step in job.steps
-        )
         asked = job.asked
-        if job.tree is None:  # what was staged was mended meanwhile: it is checked again, and that tree is kept
+        again = ["failed", "running"]
+        if job.commit is None:
+            # What is staged may have been mended since: it is checked anew, and what is found then is committed.
             asked = replace(asked, tree=None)
+            again.append("done")
+        steps = tuple(replace(step, state="waiting", error=None) if step.state in again else step for step in job.steps)
         return await self._begin(git, replace(job, state="running", steps=steps, asked=asked), around)
 
     async def _begin(self, git: Git, job: ShipJob, around: Surroundings) -> ShipJob:

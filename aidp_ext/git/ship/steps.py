@@ -195,6 +195,9 @@ class Run:
         return True, "took in what others pushed"
 
     async def _author(self) -> Author | None:
+        """Whom commits name where git knows nobody."""
+        if not (await self._git.read("config", "--get", "user.email", check=False)).returncode:
+            return None
         return await self._around.author(await look.remote(self._git))
 
     async def _push(self) -> tuple[bool, str]:

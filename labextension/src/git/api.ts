@@ -1,12 +1,14 @@
 import { URLExt } from '@jupyterlab/coreutils';
 
 import type { AidpServer } from '../shared/request';
+import { AidpError } from '../shared/request';
 import type {
   CloneEvent,
   IAccount,
   ICloneQuestion,
   IDeviceCode,
   IDeviceState,
+  INowhere,
   IRepositoryPage,
   IRepositoryState,
   IRequestState,
@@ -31,14 +33,24 @@ export interface IMessageQuestion {
 export class GitApi {
   constructor(private _server: AidpServer) {}
 
-  /** `known` is a fingerprint: while it is the same, little is asked of the server and less is answered. */
-  state(
+  /**
+   * `known` is a fingerprint: while it is the same, little is asked of the server and less is answered. Where there is
+   * no repository it rejects with `not_a_repository`.
+   */
+  async state(
     path: string,
     known: string | null,
     signal?: AbortSignal
   ): Promise<IRepositoryState | IUnchanged> {
     const query = { path, ...(known !== null && { known }) };
-    return this._server.json(asking('git/state', query), { signal });
+    const said = await this._server.json<
+      IRepositoryState | IUnchanged | INowhere
+    >(asking('git/state', query), { signal });
+    if ('nowhere' in said) {
+      const { message, next_step } = said;
+      throw new AidpError('not_a_repository', message, 200, { next_step });
+    }
+    return said;
   }
 
   init(path: string): Promise<IRepositoryState> {

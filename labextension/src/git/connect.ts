@@ -1,3 +1,6 @@
+// With what is loaded on demand: a page that opens no Git panel need not load its looks.
+import '../../style/git.css';
+
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
 import { PathExt } from '@jupyterlab/coreutils';

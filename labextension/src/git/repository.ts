@@ -61,6 +61,14 @@ export class Repository implements IDisposable {
     this.draft.changed.connect(changed);
     this.request.changed.connect(changed);
     this.suggestions.changed.connect(changed);
+    let isFollowed = false;
+    this.shipping.changed.connect(({ isFollowingChecks }) => {
+      if (isFollowingChecks && !isFollowed) {
+        // It is pushed: what the forge was asked before is about the commit before.
+        void this.loadRequest();
+      }
+      isFollowed = isFollowingChecks;
+    });
     this.shipping.ended.connect((_, job) => {
       if (job.state === 'done') {
         this.draft.clear(job.message);

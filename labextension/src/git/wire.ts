@@ -75,6 +75,13 @@ export interface IFix {
   readonly label: string;
 }
 
+/** There is no repository. */
+export interface INowhere {
+  readonly nowhere: true;
+  readonly message: string;
+  readonly next_step: string | null;
+}
+
 /** A thing to look at before a commit. */
 export interface IFinding {
   readonly id: string;

@@ -1,3 +1,6 @@
+// With what is loaded on demand: a page that opens no AI panel need not load its looks.
+import '../../../style/ai-panel.css';
+
 import * as React from 'react';
 
 import { useSignals } from '../../shared/hooks';

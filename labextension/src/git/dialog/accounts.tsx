@@ -1,7 +1,7 @@
 import { closeIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { IconButton, Select } from '../../shared/controls';
+import { IconButton } from '../../shared/controls';
 import { useAction, useSignals } from '../../shared/hooks';
 import type { PanelState } from '../../shared/panel';
 import { Button, Panel, Problem } from '../../shared/panel';
@@ -53,7 +53,6 @@ export function Accounts(): React.ReactElement {
           <Account key={account.host} account={account} />
         ))}
       </ul>
-      <OtherHost />
     </Panel>
   );
 }
@@ -215,51 +214,6 @@ function TokenField(props: {
           : trans.__('It needs the scope api. It is kept in the keyring.')}
       </small>
       {error && <Problem message={error.message} nextStep={error.nextStep} />}
-    </div>
-  );
-}
-
-/** A forge of one's own: GitHub Enterprise, or a GitLab server. */
-function OtherHost(): React.ReactElement {
-  const { prefix, trans } = useGit();
-  const [isOpen, setOpen] = React.useState(false);
-  const [host, setHost] = React.useState('');
-  const [kind, setKind] = React.useState<IAccount['kind']>('github');
-  if (!isOpen) {
-    return (
-      <Button onClick={() => setOpen(true)}>
-        {trans.__('Another server…')}
-      </Button>
-    );
-  }
-  const name = host
-    .trim()
-    .replace(/^https:\/\//, '')
-    .replace(/\/+$/, '');
-  return (
-    <div>
-      <div className="jp-AidpShip-row">
-        <Select
-          label={trans.__('Kind of server')}
-          value={kind}
-          options={[
-            ['github', trans.__('GitHub')],
-            ['gitlab', trans.__('GitLab')]
-          ]}
-          onChange={setKind}
-        />
-        <input
-          id={`${prefix}-host`}
-          className="jp-AidpField jp-AidpShip-grow"
-          value={host}
-          spellCheck={false}
-          autoCapitalize="off"
-          aria-label={trans.__('Name of the server')}
-          placeholder={trans.__('git.example.org')}
-          onChange={event => setHost(event.currentTarget.value)}
-        />
-      </div>
-      <TokenField host={name} kind={kind} onClose={() => setOpen(false)} />
     </div>
   );
 }

@@ -11,7 +11,8 @@ export function Arriving(): React.ReactElement | null {
   const { clones } = model;
   useSignals(clones.changed);
   const clone = clones.current;
-  if (!clone) {
+  // What has come without a word is seen by itself.
+  if (!clone || (clone.state === 'done' && clone.notes.length === 0)) {
     return null;
   }
   const { error, name, notes, percent, phase, question, state, text } = clone;

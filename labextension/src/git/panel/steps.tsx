@@ -43,7 +43,7 @@ export function Steps({ job }: { readonly job: IShipJob }): React.ReactElement {
           {jobState(state, trans)}
           {commit && state === 'done' && <> · {commit.slice(0, 7)}</>}
         </b>
-        {isRunning && (
+        {isRunning && state !== 'done' && (
           <Button
             disabled={isCancelling}
             onClick={() => void shipping.cancel()}
