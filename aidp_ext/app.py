@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from jupyter_core.paths import jupyter_data_dir
 from jupyter_server.auth.decorator import authorized, ws_authenticated
@@ -44,10 +44,11 @@ from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoin
 from aidp_ext.git.config import GitConfig
 from aidp_ext.git.credentials import Credentials, HubSignIn
 from aidp_ext.git.routes import ROUTES as GIT_ROUTES
-from aidp_ext.git.service import GitService
-from aidp_ext.git_parts import ask_with, find_secrets
 from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
 from aidp_ext.personas import Personas
+
+if TYPE_CHECKING:
+    from aidp_ext.git.service import GitService
 
 
 def _owner_name() -> str:
@@ -284,10 +285,24 @@ class AidpApp(ExtensionApp):
             owners=frozenset(config.allowed_owners),
             device_client_id=config.device_client_id,
         )
-        self.git = GitService(
-            workspace, folder, config, accounts=self.credentials.accounts, find=find_secrets, ask=ask_with(self.ai)
-        )
-        self.settings["aidp_git"] = self.git
+        self.git: GitService | None = None
+
+        def git() -> GitService:
+            if self.git is None:
+                from aidp_ext.git.service import GitService
+                from aidp_ext.git_parts import ask_with, find_secrets
+
+                self.git = GitService(
+                    workspace,
+                    folder,
+                    config,
+                    accounts=self.credentials.accounts,
+                    find=find_secrets,
+                    ask=ask_with(self.ai),
+                )
+            return self.git
+
+        self.settings["aidp_git"] = git
 
     def _name_of_sender(self, sender: str) -> str:
         """Return who sent a message of a chat, for the record: as `_Identified.who` names those who call."""
@@ -337,7 +352,8 @@ class AidpApp(ExtensionApp):
         if self.kernels is not None:
             await self.kernels.stop()
         self.context.close()
-        await self.git.close()
+        if self.git is not None:
+            await self.git.close()
         await self.credentials.stop()
         self.audit.close()
         await self.tracking.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,10 +18,13 @@ from aidp_ext.core.errors import (
     UpstreamError,
 )
 from aidp_ext.core.web import Api, Route, endpoint
-from aidp_ext.git import messages, wire
+from aidp_ext.git import wire
 from aidp_ext.git.models import Account, CheckResult, RepositoryPage, RepositoryState
-from aidp_ext.git.service import GitService
 from aidp_ext.git.ship.job import ShipAsked, ShipJob
+
+if TYPE_CHECKING:
+    from aidp_ext.git.messages import Words
+    from aidp_ext.git.service import GitService
 
 #: What git may answer.
 _GIT = (NotFound, Conflict, ProcessError, StorageError, UpstreamError)
@@ -35,8 +38,8 @@ class GitApi(Api):
 
     @property
     def git(self) -> GitService:
-        """The host's service."""
-        service: GitService = self.settings["aidp_git"]
+        """The host's service, made when the first one asks: a server of which nobody does need not load it."""
+        service: GitService = self.settings["aidp_git"]()
         return service
 
     async def send(self, events: AsyncGenerator[Any, None]) -> None:
@@ -132,10 +135,16 @@ def _simple(name: str, action: Callable[[GitService, str], Any], doc: str) -> ty
     return type(name, (GitApi,), {"post": post, "__doc__": f"``git/{name.lower()}``."})
 
 
-Undo = _simple("Undo", GitService.undo, "Take back the last commit, which is on no remote; its changes stay staged.")
-Abort = _simple("Abort", GitService.abort, "Take back the merge or rebase that is under way.")
-Unlock = _simple("Unlock", GitService.unlock, "Remove the index.lock that a git left behind which is gone.")
-Init = _simple("Init", GitService.init, "Make a repository of a folder of the workspace.")
+Undo = _simple(
+    "Undo",
+    lambda git, path: git.undo(path),
+    "Take back the last commit, which is on no remote; its changes stay staged.",
+)
+Abort = _simple("Abort", lambda git, path: git.abort(path), "Take back the merge or rebase that is under way.")
+Unlock = _simple(
+    "Unlock", lambda git, path: git.unlock(path), "Remove the index.lock that a git left behind which is gone."
+)
+Init = _simple("Init", lambda git, path: git.init(path), "Make a repository of a folder of the workspace.")
 
 
 # ---- checks and words
@@ -201,13 +210,15 @@ class Message(GitApi):
         await self.send(_written(words))
 
 
-async def _written(words: messages.Words) -> AsyncGenerator[wire.MessageEvent, None]:
+async def _written(words: Words) -> AsyncGenerator[wire.MessageEvent, None]:
+    from aidp_ext.git.messages import tidied
+
     said: list[str] = []
     try:
         async for text in words:
             said.append(text)
             yield wire.TextEvent(text)
-        yield wire.WrittenEvent(messages.tidied("".join(said)), words.route, words.locality)
+        yield wire.WrittenEvent(tidied("".join(said)), words.route, words.locality)
     finally:
         await words.aclose()
 
