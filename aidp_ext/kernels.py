@@ -216,6 +216,7 @@ class Kernels:
 
     def _environment(self, current: Mapping[str, str]) -> dict[str, str]:
         merged = {**current, **changes(current, self.url, self._token, self._hidden)}
+        merged.setdefault("GIT_TERMINAL_PROMPT", "0")  # nobody could answer a question of `!git` in a cell
         if notebook := _notebook(current.get("JPY_SESSION_NAME"), self._serverapp.root_dir):
             merged["AIDP_NOTEBOOK"] = notebook
         return {name: value for name, value in merged.items() if value is not None}

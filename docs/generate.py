@@ -9,9 +9,11 @@ import argparse
 import ast
 import asyncio
 import functools
+import importlib
 import inspect
 import json
 import os
+import pkgutil
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +25,7 @@ from unittest.mock import patch
 from traitlets import TraitType
 from traitlets.config import Configurable
 
-from aidp_ext import app, cli, hubservice
+from aidp_ext import app, cli, git, hubservice
 from aidp_ext.ai import contract
 from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.policy import REASONS
@@ -36,7 +38,7 @@ REPO = Path(__file__).parents[1]
 #: The folders whose Python code may read variables of the environment.
 CODE = ("aidp_ext", "hub_config")
 #: The packages whose errors an endpoint may answer.
-SLICES = tuple(f"aidp_ext.{name}." for name in ("core", "ai", "git", "hub"))
+SLICES = tuple(f"aidp_ext.{name}." for name in ("core", "git", "hub"))
 #: How a variable's name looks as a whole string in the code.
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 
@@ -227,6 +229,8 @@ def openapi_document(routes: Iterable[web.Route], server: str) -> str:
 
 def error_classes() -> list[type[errors.AidpError]]:
     """The error tree, parents before children, with what the slices add to it."""
+    for module in pkgutil.walk_packages(git.__path__, f"{git.__name__}."):
+        importlib.import_module(module.name)  # a server loads most of them later
     found: list[type[errors.AidpError]] = []
 
     def walk(cls: type[errors.AidpError]) -> None:

@@ -37,7 +37,7 @@ generate = load_generator()
 
 
 def error_tree(cls: type[errors.AidpError] = errors.AidpError) -> set[type[errors.AidpError]]:
-    slices = (errors.__name__, "aidp_ext.ai.", "aidp_ext.git.", "aidp_ext.hub.")
+    slices = (errors.__name__, "aidp_ext.git.", "aidp_ext.hub.")
     return {cls}.union(*(error_tree(child) for child in cls.__subclasses__() if child.__module__.startswith(slices)))
 
 

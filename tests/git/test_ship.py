@@ -349,3 +349,14 @@ async def test_a_pull_requests_text_is_asked_for_without_secrets_and_with_its_fi
     [(question, files, _)] = ana.model.asked
     assert KEY not in str(question) and "[AWS access key]" in str(question)
     assert files == ["titanic/a.py"]
+
+
+async def test_a_stop_right_after_the_start_is_heard(ana: Desk) -> None:
+    (ana.root / "titanic" / "a.py").write_text("a = 1\n")
+    await ana.stage_all()
+    starting = asyncio.create_task(ana.service.ship("titanic", ShipAsked("Change")))
+    await until(lambda: ana.service._ship._running)
+    job = await ana.service.cancel("titanic")
+    assert job is not None and job.state == "cancelled"
+    assert [one async for one in await starting][-1].state == "cancelled"
+    assert (await ana.resume()).state == "done"

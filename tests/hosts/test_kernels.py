@@ -120,6 +120,7 @@ def status(url: str, method: str, headers: Mapping[str, str]) -> int:
 
 def test_a_kernel_has_the_address_and_the_token_and_none_of_the_servers_secrets(governed: Server, cell: Kernel) -> None:
     found = environment_of(cell)
+    assert found["GIT_TERMINAL_PROMPT"] == "0"
     assert found["OPENAI_BASE_URL"] == f"{governed.url}aidp/ai/v1"
     assert found["ANTHROPIC_BASE_URL"] == found["AIDP_AI_URL"] == f"{governed.url}aidp/ai"
     assert len({found[name] for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AIDP_AI_TOKEN")}) == 1

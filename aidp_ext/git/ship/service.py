@@ -28,6 +28,7 @@ class _Running:
     job: ShipJob
     task: asyncio.Task[None] | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)  # ``task`` is there, or nothing came of it
 
     def tell(self, job: ShipJob) -> None:
         """Wake up all who watch."""
@@ -86,10 +87,12 @@ class ShipService:
         running = self._running[git.root] = _Running(job)
         try:
             await asyncio.to_thread(self._store.save, git.root, job)
+            running.task = asyncio.create_task(self._work(git, running, around))
         except BaseException:
             del self._running[git.root]
             raise
-        running.task = asyncio.create_task(self._work(git, running, around))
+        finally:
+            running.begun.set()
         return job
 
     async def _work(self, git: Git, running: _Running, around: Surroundings) -> None:
@@ -145,6 +148,8 @@ class ShipService:
     async def cancel(self, git: Git) -> ShipJob | None:
         """Stop the job and return it; nothing that was done is undone."""
         running = self._running.get(git.root)
+        if running is not None:
+            await running.begun.wait()
         if running is None or running.task is None:
             return await self.job(git)
         running.task.cancel()
