@@ -357,7 +357,7 @@ class Accounts(GitApi):
     @endpoint(
         "write",
         takes=wire.AccountAsked,
-        example={"host": "gitlab.com", "token": "a personal access token", "kind": "gitlab"},
+        example={"host": "gitlab.com", "token": "a-personal-access-token", "kind": "gitlab"},
         gives=Account,
         raises=_FORGE,
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 import schemathesis
 
-#: What Git itself has rules for that no schema can say.
-_GITS_OWN = {"branch", "base", "path", "files", "name"}
+#: What Git and forges have rules for that no schema can say.
+_GITS_OWN = {"branch", "base", "path", "files", "name", "token"}
 
 
 @schemathesis.check
