@@ -69,7 +69,7 @@ clean: ## everything that was built, installed or measured here; not your work
 
 lock: $(DONE)/test $(DONE)/dev $(DONE)/docs $(DONE)/build ## pin what is installed now
 	@# soupsieve's newest needs a later 3.11 than Debian has: pip may choose
-	@$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(aidp|soupsieve)' > constraints.txt
+	@$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(aidp|soupsieve)' | sed 's|+cpu$$||' > constraints.txt
 
 # --- set-up: each step leaves a mark, and is taken again when what it depends on has changed ---
 
@@ -115,7 +115,13 @@ $(DONE)/hub: $(DONE)/lab hub_config/proxy/package-lock.json
 	@cd hub_config/proxy && npm ci --silent --no-audit --no-fund
 	@touch $@
 
-$(DONE)/test: $(DONE)/hub
+# Torch first and by itself: here that is a build for CPUs, and no resolver may choose another one.
+$(DONE)/torch: | $(BIN)/python
+	@echo "Setting up: PyTorch, for the tests …"
+	@$(PIP) torch==2.13.0
+	@touch $@
+
+$(DONE)/test: $(DONE)/hub $(DONE)/torch
 	$(call install,test$(comma)docs)
 
 $(DONE)/dev: $(DONE)/hub
