@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -31,7 +31,9 @@ _SCP = re.compile(
     r"^(?:[A-Za-z0-9_.][A-Za-z0-9_.-]*@)?(?P<host>[A-Za-z0-9_.][A-Za-z0-9_.-]*):(?!/)(?P<path>[^\s-]\S*)$"
 )
 _HALF = re.compile(r"^\..*\.aidp-clone-(?P<pid>\d+)-[0-9a-f]+$")
-_LARGE_FILES = re.compile(rb"^[^#\n]*\bfilter=lfs\b", re.MULTILINE)
+_LARGE_FILES = re.compile(rb"^(?!\s*#)[^\n]*\sfilter=lfs\b", re.MULTILINE)
+_ATTRIBUTES = ":(top,glob)**/.gitattributes"
+_MOST_ATTRIBUTES = 200  # files
 _WITHOUT_LFS = ("-c", "filter.lfs.required=false", "-c", "filter.lfs.smudge=", "-c", "filter.lfs.process=")
 
 
@@ -85,11 +87,12 @@ async def clone(
     kind = _kind(mode, size_kb)
     args = ("clone", "--progress", "--no-recurse-submodules", *_OPTIONS[kind], "--end-of-options", url, str(half))
     whole = environment({**env, **(await _ssh(target.parent, env))})
+    plain = {**whole, "GIT_LFS_SKIP_SMUDGE": "1"}  # the large files come afterwards, and may fail without the rest
     argv = ["git", "--no-pager", *network_options(), *(() if has_lfs else _WITHOUT_LFS), *args]
     try:
         for is_last in (False, True):
             try:
-                async with contextlib.aclosing(talk(argv, args, target.parent, whole, timeout_s)) as lines:
+                async with contextlib.aclosing(talk(argv, args, target.parent, plain, timeout_s)) as lines:
                     async for line in lines:
                         if (progress := read_progress(line)) is not None:
                             yield progress
@@ -99,7 +102,7 @@ async def clone(
                 if is_last:
                     raise
         notes: list[str | None] = [_NOTES.get(kind)]
-        if await asyncio.to_thread(_uses_lfs, half):
+        if await _uses_lfs(half, whole):
             if has_lfs:
                 yield Progress("Fetching large files", None, "Fetching large files (Git LFS)")
             notes.append(await _large_files(half, has_lfs, whole, timeout_s))
@@ -206,11 +209,17 @@ async def _ssh(cwd: Path, env: Mapping[str, str]) -> dict[str, str]:
     return network_environment(is_ssh_configured=not told.returncode)
 
 
-def _uses_lfs(root: Path) -> bool:
-    try:
-        return _LARGE_FILES.search((root / ".gitattributes").read_bytes()) is not None
-    except OSError:
-        return False
+async def _uses_lfs(root: Path, env: Mapping[str, str | None]) -> bool:
+    told = await proc.output(["git", "ls-files", "-z", "--", _ATTRIBUTES], cwd=root, env=env)
+    return await asyncio.to_thread(_name_lfs, root, told.stdout.split(b"\0")[:_MOST_ATTRIBUTES])
+
+
+def _name_lfs(root: Path, files: Sequence[bytes]) -> bool:
+    for name in filter(None, files):
+        with contextlib.suppress(OSError):
+            if _LARGE_FILES.search((root / os.fsdecode(name)).read_bytes()):
+                return True
+    return False
 
 
 async def _large_files(root: Path, has_lfs: bool, env: Mapping[str, str | None], timeout_s: float) -> str | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from aidp_ext.core.errors import (
     Conflict,
+    InvalidRequest,
     NotARepository,
     NotFound,
     ProcessError,
@@ -135,10 +136,19 @@ def _simple(name: str, action: Callable[[GitService, str], Any], doc: str) -> ty
     return type(name, (GitApi,), {"post": post, "__doc__": f"``git/{name.lower()}``."})
 
 
-Undo = _simple(
-    "Undo",
-    lambda git, path: git.undo(path),
-    "Take back the last commit, which is on no remote; its changes stay staged.",
+class Undo(GitApi):
+    """``git/undo``."""
+
+    @endpoint("write", takes=wire.PathAsked, example=_HERE, gives=wire.UndoneSaid, raises=_GIT)
+    async def post(self) -> None:
+        """Take back the last commit, which is on no remote; its changes stay staged, its message is returned."""
+        self.reply(wire.UndoneSaid(*await self.git.undo(self.body(wire.PathAsked).path)))
+
+
+Continue = _simple(
+    "Continue",
+    lambda git, path: git.carry_on(path),
+    "Go on with the merge or rebase that is under way, once its conflicts are resolved.",
 )
 Abort = _simple("Abort", lambda git, path: git.abort(path), "Take back the merge or rebase that is under way.")
 Unlock = _simple(
@@ -255,6 +265,7 @@ class Ship(GitApi):
             open=opened,
             how=asked.how or self.git.pull_how,
             acknowledge=tuple(asked.acknowledge),
+            with_runs=asked.with_runs,
         )
         await self.send(_jobs(await self.git.ship(asked.path, value)))
 
@@ -289,6 +300,15 @@ class ShipCancel(GitApi):
     async def post(self) -> None:
         """Stop the job of a repository; what it has done stays."""
         self.reply(wire.JobSaid(await self.git.cancel(self.body(wire.PathAsked).path)))
+
+
+class Runs(GitApi):
+    """``git/runs``."""
+
+    @endpoint("read", query=wire.PathAsked, gives=wire.RunsSaid, raises=_GIT)
+    async def get(self) -> None:
+        """Return the runs of experiments that a commit of what is staged will name."""
+        self.reply(wire.RunsSaid(*await self.git.runs(self.query(wire.PathAsked).path)))
 
 
 class Request(GitApi):
@@ -364,7 +384,15 @@ class Accounts(GitApi):
     async def post(self) -> None:
         """Keep a token for a forge, once the forge has said whose it is."""
         asked = self.body(wire.AccountAsked)
-        self.reply(await self.git.accounts.add(asked.host, asked.token, asked.kind))
+        accounts = self.git.accounts
+        if asked.url is None and not asked.host:
+            raise InvalidRequest("Say for which forge this token is.", field="host")
+        if asked.url is None:
+            self.reply(await accounts.add(asked.host, asked.token, asked.kind))
+        elif asked.kind is None:
+            raise InvalidRequest("Say what this server is: github or gitlab.", field="kind")
+        else:
+            self.reply(await accounts.add_at(asked.url, asked.token, asked.kind))
 
 
 class AccountAt(GitApi):
@@ -404,6 +432,7 @@ ROUTES: tuple[Route, ...] = (
     (r"git/pull", Pull),
     (r"git/branch", Branch),
     (r"git/undo", Undo),
+    (r"git/continue", Continue),
     (r"git/abort", Abort),
     (r"git/unlock", Unlock),
     (r"git/init", Init),
@@ -414,6 +443,7 @@ ROUTES: tuple[Route, ...] = (
     (r"git/ship", Ship),
     (r"git/ship/resume", ShipResume),
     (r"git/ship/cancel", ShipCancel),
+    (r"git/runs", Runs),
     (r"git/pull-request", Request),
     (r"git/suggestions", Suggestions),
     (r"git/repositories", Repositories),

@@ -34,6 +34,7 @@ from aidp_ext.git.remotes import Forge, forge_for
 from aidp_ext.git.repositories import Repositories
 from aidp_ext.git.ship import look
 from aidp_ext.git.ship.job import ShipAsked, ShipJob
+from aidp_ext.git.ship.runs import Runs, RunsOf, Shipped, without_runs
 from aidp_ext.git.ship.service import ShipService
 from aidp_ext.git.ship.steps import Surroundings
 
@@ -59,14 +60,20 @@ class GitService:
         accounts: Accounts,
         find: FindSecrets,
         ask: messages.Ask,
+        runs_of: RunsOf | None = None,
+        shipped: Shipped | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """``folder`` keeps jobs; ``find`` looks for secrets in a text; ``ask`` asks a model."""
+        """``folder`` keeps jobs; ``find`` looks for secrets in a text; ``ask`` asks a model.
+
+        ``runs_of`` and ``shipped`` know of the runs of experiments: see :mod:`aidp_ext.git.ship.runs`.
+        """
         self._workspace = workspace
         self._config = config
         self._accounts = accounts
         self._find = find
         self._ask = ask
+        self._runs = Runs(runs_of, shipped)
         self._env = dict(env or {})
         self._locks = Locks()
         self._repositories = Repositories(workspace, self._locks, self._env) if workspace is not None else None
@@ -132,16 +139,26 @@ class GitService:
         await work.pull(git, how or self.pull_how)
         return await self._state(git)
 
-    async def undo(self, path: str) -> RepositoryState:
-        """Take back the last commit, which is on no remote; its changes are staged again."""
+    async def undo(self, path: str) -> tuple[RepositoryState, str]:
+        """Take back the last commit, which is on no remote; return the state and its message.
+
+        Its changes are staged again, and the runs that it named will be named anew.
+        """
         git = await self.git(path)
-        await work.undo_commit(git)
-        return await self._state(git)
+        message = await work.undo_commit(git)
+        return await self._state(git), without_runs(message)
 
     async def abort(self, path: str) -> RepositoryState:
         """Take back the merge or rebase that is under way."""
         git = await self.git(path)
         await work.abort(git)
+        return await self._state(git)
+
+    async def carry_on(self, path: str) -> RepositoryState:
+        """Go on with the merge or rebase under way. Raises MergeConflict where conflicts are left, or new ones came."""
+        git = await self.git(path)
+        known = not (await git.read("config", "--get", "user.email", check=False)).returncode
+        await work.carry_on(git, author=None if known else await self._author(await look.remote(git)))
         return await self._state(git)
 
     async def branch(self, path: str, name: str) -> RepositoryState:
@@ -274,6 +291,10 @@ class GitService:
         await self._ship.resume(git, self._around())
         return self._ship.watch(git)
 
+    async def runs(self, path: str) -> tuple[tuple[str, ...], str]:
+        """Return the runs of experiments that what is staged made, and a note where they could not be asked."""
+        return await self._runs.of(await self.git(path))
+
     async def job(self, path: str) -> ShipJob | None:
         """Return the last job of a repository."""
         return await self._ship.job(await self.git(path))
@@ -287,7 +308,7 @@ class GitService:
         await self._ship.forget(await self.git(path))
 
     def _around(self) -> Surroundings:
-        return Surroundings(self._checked, self._author, self.forge, self._config.checks_wait_s)
+        return Surroundings(self._checked, self._author, self.forge, self._config.checks_wait_s, self._runs)
 
     async def _author(self, remote: Remote | None) -> Author | None:
         """Return whom a commit names where git itself does not know: who is signed in where it goes."""

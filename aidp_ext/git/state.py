@@ -41,28 +41,28 @@ async def state(git: Git) -> RepositoryState:
     Up to 2000 changes are listed. Raises NotARepository and GitError.
     """
     began = time.monotonic()
-    status, last, remote_list = await together(_status(git), last_commit(git), remotes(git))
-    changes = await _changes(git, status)
+    seen, last, remote_list = await together(status(git), last_commit(git), remotes(git))
+    changes = await _changes(git, seen)
     operation = git.layout.operation()
     shown = RepositoryState(
         path=git.path,
         name=git.root.name,
-        branch=status.branch,
-        head=status.head,
-        upstream=status.upstream,
-        ahead=status.ahead,
-        behind=status.behind,
+        branch=seen.branch,
+        head=seen.head,
+        upstream=seen.upstream,
+        ahead=seen.ahead,
+        behind=seen.behind,
         operation=operation,
         changes=changes,
-        more=status.more,
+        more=seen.more,
         remotes=remote_list,
         last=last.commit if last is not None else None,
-        can_undo=last is not None and operation is None and why_not_undo(last, status.branch) is None,
+        can_undo=last is not None and operation is None and why_not_undo(last, seen.branch) is None,
         lock_age_s=git.layout.lock_age_s(),
         fingerprint="",
     )
     told = stamps.digest([replace(shown, lock_age_s=None)])
-    git.memory[_SEEN] = stamps.Seen(tuple(entry.raw for entry in status.entries), told, began)
+    git.memory[_SEEN] = stamps.Seen(tuple(entry.raw for entry in seen.entries), told, began)
     return replace(shown, fingerprint=await fingerprint(git))
 
 
@@ -113,7 +113,8 @@ def why_not_undo(last: Last, branch: str | None) -> str | None:
     return None
 
 
-async def _status(git: Git) -> Status:
+async def status(git: Git) -> Status:
+    """Return what Git knows of a working tree, for one ``git status``. Raises NotARepository and GitError."""
     done = await git.read(
         "status", "--porcelain=v2", "-z", "--branch", "--untracked-files=all", "--ahead-behind", timeout_s=_STATUS_S
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from aidp_ext.git.models import Account, CheckResult, Checks, PullRequest
+from aidp_ext.git.models import Account, CheckResult, Checks, PullRequest, RepositoryState
 from aidp_ext.git.ship.job import Open, ShipJob
 
 Path = Annotated[str, Meta(max_length=4096, description="Of any file or folder of the repository, in the workspace.")]
@@ -99,6 +99,7 @@ class ShipQuestion(Struct):
     open: OpenAsked | None = None
     how: How | None = None
     acknowledge: Annotated[list[str], Meta(max_length=1000)] = []
+    with_runs: Annotated[bool, Meta(description="Name the runs of experiments that the changes made.")] = True
 
 
 class PullAsked(Struct):
@@ -125,11 +126,12 @@ class CloneAsked(Struct):
 
 
 class AccountAsked(Struct):
-    """A token for a forge."""
+    """A token for a forge that is known, by its ``host``; or for another server, by its https address and its kind."""
 
-    host: Annotated[str, Meta(min_length=1, max_length=255)]
     token: Annotated[str, Meta(min_length=1, max_length=4096)]
+    host: Annotated[str, Meta(max_length=255)] = ""
     kind: Literal["github", "gitlab"] | None = None
+    url: Annotated[str, Meta(max_length=300)] | None = None
 
 
 class HostAsked(Struct):
@@ -172,10 +174,24 @@ class DeviceSaid(Struct):
     account: Account | None = None
 
 
+class UndoneSaid(Struct):
+    """How it stands without the commit, and what that said."""
+
+    state: RepositoryState
+    message: str
+
+
 class JobSaid(Struct):
     """The last job of a repository."""
 
     job: ShipJob | None
+
+
+class RunsSaid(Struct):
+    """The runs of experiments that go along with what is staged; ``note`` says why they are not known."""
+
+    runs: tuple[str, ...]
+    note: str = ""
 
 
 class RequestSaid(Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from aidp_ext.core.errors import (
     AidpError,
@@ -101,7 +101,7 @@ async def commit(
     git: Git,
     message: str,
     *,
-    trailers: Mapping[str, str] = {},
+    trailers: Sequence[tuple[str, str]] = (),
     author: Author | None = None,
     expected_tree: str | None = None,
     sign: bool | None = None,
@@ -114,7 +114,9 @@ async def commit(
     """
     if not message.strip() or "\0" in message:
         raise InvalidRequest("A commit needs a message.", field="message", next_step="Write what was changed, and why.")
-    args = ["commit", "--quiet", "--file=-", "--cleanup=whitespace", *_trailers(trailers)]
+    # Whatever the user's own rule for trailers is: none of these is to be dropped, or to replace another
+    args = ["-c", "trailer.ifexists=addIfDifferent", "commit", "--quiet", "--file=-", "--cleanup=whitespace"]
+    args += _trailers(trailers)
     args += [] if sign is None else ["--gpg-sign" if sign else "--no-gpg-sign"]
     async with git.alone() as held:
         tree = await index_tree(held)
@@ -236,11 +238,11 @@ def _refuse_repositories(git: Git, files: Sequence[str]) -> None:
             )
 
 
-def _trailers(trailers: Mapping[str, str]) -> list[str]:
-    for name, value in trailers.items():
+def _trailers(trailers: Sequence[tuple[str, str]]) -> list[str]:
+    for name, value in trailers:
         if not _TRAILER.match(name) or not value.strip() or any(ord(letter) < 32 for letter in value):
             raise InvalidRequest(f"`{name[:100]}` is no trailer of a commit.", field="trailers")
-    return [f"--trailer={name}: {value}" for name, value in trailers.items()]
+    return [f"--trailer={name}: {value}" for name, value in trailers]
 
 
 async def _origins(git: Git, paths: set[bytes]) -> list[bytes]:

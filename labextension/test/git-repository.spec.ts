@@ -222,7 +222,8 @@ describe('shipping', () => {
         base: 'main'
       },
       how: 'rebase',
-      acknowledge: ['f1']
+      acknowledge: ['f1'],
+      with_runs: true
     });
     expect(repository.shipping.isRunning).toBe(true);
     feed.send({ kind: 'job', job: job({}, 'done', 'running') });
@@ -486,13 +487,79 @@ describe('the plan', () => {
 });
 
 describe('undo', () => {
-  it('gives the message of the commit back', async () => {
-    const last = { id: 'a', subject: 'feat: age', author: 'Ana', at: '' };
-    const { repository } = setup({ can_undo: true, last }, ({ what }) =>
-      what === 'POST undo' ? json(state({ head: null })) : null
+  it('gives the whole message of the commit back', async () => {
+    const { repository } = setup({ can_undo: true }, ({ what }) =>
+      what === 'POST undo'
+        ? json({ state: state({ head: null }), message: 'feat: age\n\nWhy.' })
+        : null
     );
     await repository.undo();
-    expect(repository.draft.message).toBe('feat: age');
+    expect(repository.draft.message).toBe('feat: age\n\nWhy.');
+    expect(repository.state.head).toBeNull();
+    repository.dispose();
+  });
+});
+
+describe('runs of experiments', () => {
+  const runs = ({ what }: IGitCalled) =>
+    what === 'GET runs'
+      ? json({ runs: ['elk', 'newt'], note: '' })
+      : what === 'POST ship'
+        ? stream({ kind: 'job', job: job({ state: 'done' }) })
+        : null;
+
+  it('are asked of what is chosen, once until that is another', async () => {
+    const { repository, asked } = setup({}, runs);
+    repository.take(state({ changes: [change()] }));
+    expect(asked('GET runs')).toHaveLength(0);
+    repository.take(state({ changes: STAGED }));
+    repository.take(state({ changes: STAGED, fingerprint: 'two' }));
+    await settled();
+    expect(asked('GET runs')).toHaveLength(1);
+    expect(repository.runs.value?.runs).toEqual(['elk', 'newt']);
+    repository.take(state({ changes: [change({ staged: 'yes', added: 9 })] }));
+    await settled();
+    expect(asked('GET runs')).toHaveLength(2);
+    repository.dispose();
+  });
+
+  it('stay out where the user wants it so, for this time', async () => {
+    const { repository, asked } = setup({ changes: STAGED, remotes: [] }, runs);
+    repository.draft.message = 'feat: age';
+    repository.draft.change({ isWithoutRuns: true });
+    await repository.ship();
+    expect(asked('POST ship')[0]!.body).toMatchObject({ with_runs: false });
+    expect(repository.draft.wish.isWithoutRuns).toBe(false);
+    repository.dispose();
+  });
+});
+
+describe('a merge or rebase under way', () => {
+  it('goes on once no file is in conflict', async () => {
+    const { repository, asked } = setup(
+      { operation: 'rebase', changes: [change({ kind: 'conflict' })] },
+      ({ what }) => (what === 'POST continue' ? json(state()) : null)
+    );
+    expect(repository.hasConflicts).toBe(true);
+    repository.take(state({ operation: 'rebase', changes: [] }));
+    expect(repository.hasConflicts).toBe(false);
+    await repository.carryOn();
+    expect(asked('POST continue')[0]!.body).toEqual({ path: 'work/titanic' });
+    expect(repository.state.operation).toBeNull();
+    repository.dispose();
+  });
+
+  it('is as the server is set up where the user has no wish', async () => {
+    const { repository, asked } = setup(
+      { behind: 1 },
+      ({ what }) => (what === 'POST pull' ? json(state()) : null),
+      { how: null }
+    );
+    await repository.pull();
+    expect(asked('POST pull')[0]!.body).toEqual({
+      path: 'work/titanic',
+      how: null
+    });
     repository.dispose();
   });
 });

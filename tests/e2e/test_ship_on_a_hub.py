@@ -315,7 +315,6 @@ def test_from_the_sign_in_to_a_pull_request_and_on(world: World, scripted: Scrip
     ship = page.locator("#aidp-ship-panel")
     expect(ship).to_contain_text("No repository here")
     shoot(page, "hub-ship-2-lab")
-    page.errors.clear()  # type: ignore[attr-defined]  # that there is no repository is a 404, which Chromium tells
     import_repository(page, world, ship)
     file = world.root / NOTEBOOK
 

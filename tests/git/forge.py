@@ -52,6 +52,30 @@ class Model:
 
 
 @dataclass
+class Experiments:
+    """Knows which runs made what, as it is told to, and remembers what it is told."""
+
+    runs: list[str] = field(default_factory=list)
+    fails: Exception | None = None
+    hangs: bool = False
+    asked: list[tuple[Path, Sequence[str], str | None]] = field(default_factory=list)
+    shipped: list[tuple[Sequence[str], str]] = field(default_factory=list)
+
+    async def runs_of(self, root: Path, staged: Sequence[str], since: str | None) -> list[str]:
+        self.asked.append((root, staged, since))
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails is not None:
+            raise self.fails
+        return self.runs
+
+    async def tell(self, runs: Sequence[str], commit: str) -> None:
+        if self.fails is not None:
+            raise self.fails
+        self.shipped.append((runs, commit))
+
+
+@dataclass
 class Desk:
     """A workspace with a user who is signed in."""
 
@@ -63,6 +87,7 @@ class Desk:
     credentials: Credentials
     model: Model
     token: str
+    lab: Experiments
 
     @property
     def host(self) -> str:
@@ -115,8 +140,18 @@ async def desk(tmp_path: Path, monkeypatch: Any, **files: str) -> AsyncIterator[
             monkeypatch.setenv(name, value)
         model = Model()
         config = GitConfig(checks_wait_s=5)
-        service = GitService(root, folder, config, accounts=credentials.accounts, find=find_secrets, ask=model)
-        made = Desk(root, folder, server, api, service, credentials, model, token)
+        lab = Experiments()
+        service = GitService(
+            root,
+            folder,
+            config,
+            accounts=credentials.accounts,
+            find=find_secrets,
+            ask=model,
+            runs_of=lab.runs_of,
+            shipped=lab.tell,
+        )
+        made = Desk(root, folder, server, api, service, credentials, model, token, lab)
         await credentials.accounts.add(made.host, token)
         try:
             yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,7 +121,9 @@ async def test_half_clones_of_killed_servers_are_swept(source: Path, tmp_path: P
     assert [path.name for path in tmp_path.glob(".*")] == [f".running.aidp-clone-{os.getpid()}-abcd"]
 
 
-async def test_submodules_and_large_files_are_told(repo: Repo, tmp_path: Path) -> None:
+async def test_submodules_and_large_files_are_told(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    which = shutil.which
+    monkeypatch.setattr("shutil.which", lambda name, **more: None if name == "git-lfs" else which(name, **more))
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 5\n"
     with Path(os.environ["GIT_CONFIG_GLOBAL"]).open("a") as file:  # as `git lfs install` has left it; it is gone now
         file.write('[filter "lfs"]\n\tsmudge = git-lfs smudge -- %f\n\trequired = true\n')

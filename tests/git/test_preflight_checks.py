@@ -289,6 +289,17 @@ async def test_a_file_that_forges_refuse_blocks_and_cannot_be_waived(repo: Repo)
     assert (await repo.check())["secrets"].note == "Not read: 1 file of more than 48 MB."
 
 
+async def test_a_notebook_that_is_large_by_its_outputs_is_told_of_once(repo: Repo) -> None:
+    repo.stage("a.ipynb", notebook(code("x", stream("y" * 9000))))
+    repo.stage("b.ipynb", notebook(code("x = '" + "z" * 9000 + "'", stream("y" * 9000))))
+    asked = {"large_bytes": 5000, "outputs_bytes": 1000}
+    results = await repo.check(**asked)
+    assert [one.path for one in results["outputs"].findings] == ["a.ipynb", "b.ipynb"]
+    assert [one.path for one in results["large"].findings] == ["b.ipynb"]
+    await waive(repo.git, results["outputs"].findings[0], "a figure for the paper", "ana")
+    assert [one.path for one in (await repo.check(**asked))["large"].findings] == ["a.ipynb", "b.ipynb"]
+
+
 async def test_lfs_is_offered_only_where_it_is_installed(repo: Repo) -> None:
     repo.stage("a.bin", b"\0" * 2000)
     has_lfs = bool(repo.sh("lfs", "version", check=False))

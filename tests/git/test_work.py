@@ -129,9 +129,9 @@ async def test_a_commit_has_its_message_trailers_and_author(git: Git, repo: Repo
     await work.stage(git, ["a.txt"], True)
     message = "feat: ünï\n\n# not a comment\n-m"
     author = Author("Bea", "bea@example.org")
-    made = await work.commit(git, message, trailers={"MLflow-Run": "abc"}, author=author)
+    made = await work.commit(git, message, trailers=[("MLflow-Run", "abc"), ("MLflow-Run", "def")], author=author)
     assert made == repo.head
-    assert repo("log", "-1", "--format=%B").strip() == f"{message}\n\nMLflow-Run: abc"
+    assert repo("log", "-1", "--format=%B").strip() == f"{message}\n\nMLflow-Run: abc\nMLflow-Run: def"
     assert repo("log", "-1", "--format=%an %ae %cn") == "Bea bea@example.org Bea"
 
 
@@ -143,7 +143,7 @@ async def test_nothing_staged_and_no_message_are_told(git: Git, repo: Repo) -> N
         with pytest.raises(InvalidRequest):
             await work.commit(git, message)
     with pytest.raises(InvalidRequest):
-        await work.commit(git, "m", trailers={"Run": "a\nEvil: yes"})
+        await work.commit(git, "m", trailers=[("Run", "a\nEvil: yes")])
 
 
 async def test_the_first_commit(tmp_path: Path, locks: Locks) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
+from urllib.parse import urlsplit
 
 from aidp_ext.core.errors import AidpError, Conflict, InvalidRequest, NotFound, SignedOutOfForge
 from aidp_ext.git.credentials.local import Kept, LocalTokenSource, check_token
@@ -25,6 +27,42 @@ USUAL: Mapping[str, Kind] = {"https://github.com": "github", "https://gitlab.com
 #: GitLab takes a token as a password beside this name, GitHub beside its own.
 _USERNAMES: Mapping[str, str] = {"github": "x-access-token", "gitlab": "oauth2"}
 _MOST_CODES = 20
+_ADDRESS = re.compile(r"[a-z]+://(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+
+
+def is_safe(url: str) -> bool:
+    """Return whether a token may go to an address: by https, or to this machine itself."""
+    parts = urlsplit(url)
+    is_here = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return bool(parts.hostname) and "@" not in url and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
+
+
+def forge_address(text: str) -> str:
+    """Return the address of a forge as it is kept: of its server only. Raises InvalidRequest for what is none."""
+    text = text.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    host = parts.hostname or ""
+    where = f"[{host}]" if ":" in host else host
+    address = f"{parts.scheme}://{where}" + ("" if port in (None, 443) else f":{port}")
+    if not host or "@" in parts.netloc or not _ADDRESS.fullmatch(address):
+        raise InvalidRequest(
+            "This is not the address of a server.", next_step="Write it as https://git.example.org.", field="url"
+        )
+    if not is_safe(address):
+        raise InvalidRequest(
+            "Only https addresses are taken: by any other your token could be read on its way.",
+            next_step="Ask whoever runs the server for its https address.",
+            field="url",
+        )
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise InvalidRequest(
+            f"Name the server only: {address}", next_step="Leave out what follows its name.", field="url"
+        )
+    return address
 
 
 class Broker(Protocol):
@@ -68,7 +106,9 @@ class Accounts:
         *,
         flow: Callable[[str], DeviceFlow] | None = None,
         changed: Callable[[], Awaitable[None]] | None = None,
+        learned: Callable[[builtins.list[str]], None] | None = None,
     ) -> None:
+        """``learned`` is given the addresses of all forges that the user added, when they are others than before."""
         self._forges = {host_of(url): (url.rstrip("/"), kind) for url, kind in forges.items()}
         self._source = source
         self._local = local
@@ -76,12 +116,20 @@ class Accounts:
         self._ask_user = ask_user
         self._flow = flow
         self._changed = changed
+        self._learned = learned
+        self._added: set[str] = set()  # hosts
         self._signs: dict[str, _Sign] = {}
 
     @property
     def hosts(self) -> frozenset[str]:
         """The hosts of the known forges."""
         return frozenset(self._forges)
+
+    async def recall(self) -> None:
+        """Know again the forges that the user added earlier. Raises StorageError."""
+        for host, account in (await self._local.accounts()).items():
+            if host not in self._forges and is_safe(account.url):
+                self._learn(account.url, account.kind)
 
     async def list(self) -> builtins.list[Account]:
         """Return the known forges, each with who the user is there; ``problem`` says what is wrong with one."""
@@ -117,6 +165,24 @@ class Accounts:
         nobody = self._known(host)
         if kind not in (None, nobody.kind):
             raise Conflict(f"{host} is a {nobody.kind}.")
+        return await self._take(nobody, token)
+
+    async def add_at(self, url: str, token: str, kind: Kind) -> Account:
+        """Keep a token for a forge by its address, which need not be known: it is from then on. Returns the account.
+
+        Raises InvalidRequest for what is no https address of a server, and as :meth:`add` does.
+        """
+        address = forge_address(url)
+        host = host_of(address)
+        if host in self._forges:
+            return await self.add(host, token, kind)
+        account = await self._take(Account(host, kind, address), token)
+        self._learn(address, kind)
+        await self._has_changed(host)
+        return account
+
+    async def _take(self, nobody: Account, token: str) -> Account:
+        host = nobody.host
         kept = Kept(token.strip(), username=_USERNAMES[nobody.kind])
         check_token(kept.token)
         try:
@@ -134,6 +200,10 @@ class Accounts:
             if found is not None and found.source == "hub":
                 raise Conflict(f"The account at {host} comes with the hub's sign-in.", next_step="Sign out of the hub.")
             raise NotFound(f"There is no account at {account.host}.")
+        if host in self._added:
+            self._added.remove(host)
+            del self._forges[host]
+            self._tell_learned()
         await self._has_changed(host)
 
     async def begin_device(self, host: str) -> Begun:
@@ -177,11 +247,21 @@ class Accounts:
         if self._changed is not None:
             await self._changed()
 
+    def _learn(self, url: str, kind: Kind) -> None:
+        host = host_of(url)
+        self._forges[host] = url, kind
+        self._added.add(host)
+        self._tell_learned()
+
+    def _tell_learned(self) -> None:
+        if self._learned is not None:
+            self._learned([self._forges[host][0] for host in sorted(self._added)])
+
     def _known(self, host: str) -> Account:
         if host not in self._forges:
             raise NotFound(
                 f"{host[:100]} is no forge that is known here.",
-                next_step="Add its address to c.GitConfig.forges, or to AIDP_FORGES.",
+                next_step="Add it by its address, under `Another server`; or to AIDP_FORGES, for all.",
             )
         return self._nobody(host)
 

@@ -76,6 +76,10 @@ class CredentialBroker:
         self._refused: set[str] = set()
         self._problems: dict[str, AidpError] = {}
 
+    def allow_plain(self, hosts: frozenset[str]) -> None:
+        """Answer also for these hosts without TLS, as far as they are this machine."""
+        self._plain |= frozenset(host for host in hosts if _is_loopback(host))
+
     @property
     def socket_path(self) -> Path:
         """Where it listens."""

@@ -21,20 +21,38 @@ _COUNT = "GIT_CONFIG_COUNT"
 _MOST = 10_000  # entries that another program may have put there before
 
 
-def git_environment(environ: Mapping[str, str], urls: Iterable[str], socket: Path) -> dict[str, str]:
+def git_environment(
+    environ: Mapping[str, str], urls: Iterable[str], socket: Path, more: Path | None = None
+) -> dict[str, str]:
     """Return the variables to be set beside those of ``environ``, whose entries for git stay.
 
-    ``urls`` are the forges' addresses, such as ``https://github.com``.
+    ``urls`` are the forges' addresses, such as ``https://github.com``; ``more`` is a file with further entries, which
+    git reads anew each time.
     """
-    entries: list[tuple[str, str]] = []
-    for url in urls:
-        section = f"credential.{url.rstrip('/')}"
-        entries += [
-            (f"{section}.helper", ""),
-            (f"{section}.helper", helper_command()),
-            (f"{section}.useHttpPath", "true"),
-        ]
+    entries = [entry for url in urls for entry in _entries(url)]
+    if more is not None:
+        entries.append(("include.path", str(more)))
     return {**appended(environ, entries), SOCKET: str(socket)}
+
+
+def write_forges(file: Path, urls: Iterable[str]) -> None:
+    """Write what git is told of forges that came later. An OSError is raised where that cannot be written."""
+    lines = ["# aidp: servers that were added under Accounts"]
+    for url in urls:
+        lines.append(f'[credential "{url}"]')
+        lines += [f"\t{key.rpartition('.')[2]} = {_quoted(value)}" for key, value in _entries(url)]
+    fresh = file.with_suffix(".new")
+    fresh.write_text("\n".join(lines) + "\n")
+    fresh.replace(file)
+
+
+def _entries(url: str) -> list[tuple[str, str]]:
+    section = f"credential.{url.rstrip('/')}"
+    return [
+        (f"{section}.helper", ""),
+        (f"{section}.helper", helper_command()),
+        (f"{section}.useHttpPath", "true"),
+    ]
 
 
 def appended(environ: Mapping[str, str], entries: Iterable[tuple[str, str]]) -> dict[str, str]:

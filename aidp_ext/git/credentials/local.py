@@ -85,6 +85,10 @@ class LocalTokenSource:
         """Return who the user is there. Raises StorageError."""
         return (await asyncio.to_thread(self._accounts)).get(host)
 
+    async def accounts(self) -> dict[str, Account]:
+        """Return all accounts, by their hosts. Raises StorageError."""
+        return await asyncio.to_thread(self._accounts)
+
     async def keep(self, account: Account, kept: Kept) -> None:
         """Keep a token and whose it is. Raises InvalidRequest for what is no token, StorageError."""
         check_token(kept.token)

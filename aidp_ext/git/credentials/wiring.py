@@ -11,19 +11,19 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
 from aidp_ext.core.errors import SignedOutOfForge, StorageError, UpstreamInvalid, UpstreamRejected
 from aidp_ext.core.http import HttpClient
-from aidp_ext.git.credentials.accounts import USUAL, Accounts, AskUser, Kind
+from aidp_ext.git.credentials.accounts import USUAL, Accounts, AskUser, Kind, is_safe
 from aidp_ext.git.credentials.broker import AllowedOwners, Audit, CredentialBroker
-from aidp_ext.git.credentials.environment import Identity, git_environment
+from aidp_ext.git.credentials.environment import Identity, git_environment, write_forges
 from aidp_ext.git.credentials.local import Kept, LocalTokenSource
 from aidp_ext.git.credentials.sources import FirstOf, HubTokenSource, host_of
 from aidp_ext.git.models import Account, ForgeUser, Token
@@ -74,7 +74,7 @@ class Credentials:
         only known where it is on this machine.
         """
         asked: dict[str, Kind] = {**USUAL, **({hub.forge: "github"} if hub else {}), **(forges or {})}
-        known = {url.rstrip("/"): kind for url, kind in asked.items() if _is_safe(url)}
+        known = {url.rstrip("/"): kind for url, kind in asked.items() if is_safe(url)}
         for url in asked.keys() - known.keys() - {url + "/" for url in known}:
             log.warning("git gets no token for %s: it is no https address of a forge", host_of(url) or url)
         self._http = HttpClient()
@@ -87,14 +87,14 @@ class Credentials:
         local = LocalTokenSource(folder, renew=self._renew if device_client_id else None, is_taken=self._is_taken)
         hubs = [HubTokenSource(hub.service_url, hub.token, self._http, forge=hub.forge)] if hub else []
         source = FirstOf(local, *hubs)  # what the user gave themselves comes first
-        hosts = frozenset(host_of(url) for url in known)
         self._place = _place()
+        self._added = self._place / "forges.gitconfig"
         self.broker = CredentialBroker(
             self._place / _SOCKET,
             source,
             audit,
-            AllowedOwners(lambda: hosts, owners),
-            plain=frozenset(host_of(url) for url in known if url.startswith("http://")),
+            AllowedOwners(lambda: self.accounts.hosts, owners),
+            plain=_plain(known),
         )
         self.accounts = Accounts(
             known,
@@ -104,6 +104,7 @@ class Credentials:
             self._ask_user,
             flow=self._flow if device_client_id else None,
             changed=self._name,
+            learned=self._tell_git,
         )
 
     async def start(self) -> None:
@@ -114,7 +115,12 @@ class Credentials:
         await asyncio.to_thread(sweep, self._place.parent)
         await self.broker.start()
         self._identity = Identity(self._place)
-        told = git_environment(os.environ, self._urls, self.broker.socket_path)
+        self._tell_git([])
+        try:
+            await self.accounts.recall()
+        except StorageError as error:
+            log.warning("git does not know the servers that were added: %s", error.message)
+        told = git_environment(os.environ, self._urls, self.broker.socket_path, self._added)
         try:
             told |= await self._identity.environment(os.environ)
         except OSError as error:
@@ -138,6 +144,16 @@ class Credentials:
         Empty before `start`. It goes with the environment that the server had then, whose entries for git it keeps.
         """
         return dict(self._environment)
+
+    def _tell_git(self, urls: list[str]) -> None:
+        """Have git ask for a token at the forges that the user added: also one that runs in an older kernel."""
+        if not self._place.is_dir():  # the broker does not listen
+            return
+        self.broker.allow_plain(_plain(urls))
+        try:
+            write_forges(self._added, urls)
+        except OSError as error:
+            log.warning("git is not told of %s: %s", ", ".join(urls) or "no server", error)
 
     async def _name(self) -> None:
         """Tell git whom commits name where the user has not: who they are on the first forge that knows an e-mail."""
@@ -209,10 +225,8 @@ class _Renewed(msgspec.Struct):
     expires_in: float | None = None
 
 
-def _is_safe(url: str) -> bool:
-    parts = urlsplit(url)
-    is_here = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    return bool(parts.hostname) and "@" not in url and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
+def _plain(urls: Iterable[str]) -> frozenset[str]:
+    return frozenset(host_of(url) for url in urls if url.startswith("http://"))
 
 
 def sweep(base: Path) -> None:

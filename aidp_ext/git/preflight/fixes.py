@@ -108,11 +108,18 @@ def _ignore(git: Git, path: str) -> None:
 
 
 async def _to_lfs(git: Git, entry: Staged) -> None:
+    has_filter = not (await git.read("config", "--get", "filter.lfs.clean", check=False)).returncode
     try:
-        if (await git.read("config", "--get", "filter.lfs.clean", check=False)).returncode:
-            await git.write("lfs", "install", "--local")
+        # Both set the hook that uploads before a push: without it only the pointer would arrive
+        await git.write(*(("lfs", "update") if has_filter else ("lfs", "install", "--local")))
         await git.write("lfs", "track", "--filename", "--", argument(entry.path))
     except ProcessError as error:
+        said = str(error.details.get("output", ""))
+        if "Hook already exists" in said:
+            raise Conflict(
+                "The repository has a hook of its own where Git LFS needs one, so it was not set up.",
+                next_step="`git lfs update --manual` says in a terminal what to add to the hook.",
+            ) from error
         raise Conflict(f"Git LFS did not take the file: {error.message}") from error
     names = b".gitattributes\0" + raw(entry.path) + b"\0"
     # --really-refresh would not read the content again: taken out of the index and put in, the filter sees it

@@ -65,8 +65,18 @@ async def _look(
     async for group in contents(git, small):
         pairs = [(entry, data) for blob, data in group.items() for entry in by_blob[blob]]
         await asyncio.to_thread(_inspect, pairs, options, policy, find, found)
-    found.drafts = await _known_before(git, files, found.drafts)
+    found.drafts = _without_doubles(await _known_before(git, files, found.drafts), options.large_bytes, choices)
     return found
+
+
+def _without_doubles(drafts: list[Draft], most_bytes: int, choices: Choices) -> list[Draft]:
+    """Return the findings without those of notebooks that are large by their outputs only, of which another tells."""
+    outputs = {draft.path: draft.size or 0 for draft in drafts if draft.check == "outputs" and finding(draft, choices)}
+    return [
+        draft
+        for draft in drafts
+        if draft.check != "large" or (draft.size or 0) - outputs.get(draft.path, 0) > most_bytes
+    ]
 
 
 async def _look_at_sizes(

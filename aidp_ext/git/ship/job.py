@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +63,7 @@ class ShipAsked:
     open: Open | None = None
     how: Literal["rebase", "merge"] = "rebase"
     acknowledge: tuple[str, ...] = ()  # findings that need not stop it
-    trailers: dict[str, str] = field(default_factory=dict)
+    with_runs: bool = True  # the commit names the runs of experiments that its changes made
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class ShipJob:
     parent: str | None = None  # HEAD before the commit; "" where there was none
     tree: str | None = None  # what is to be committed
     commit: str | None = None
+    runs: tuple[str, ...] = ()  # of experiments, that the commit names
     pull_request: PullRequest | None = None
 
     def step(self, name: StepName) -> Step:

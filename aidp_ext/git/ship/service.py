@@ -99,7 +99,7 @@ class ShipService:
         async def say(job: ShipJob) -> None:
             # What only tells of progress need not be kept; where a step begins or ends must be.
             if [step.state for step in job.steps] != [step.state for step in running.job.steps] or (
-                (job.commit, job.tree) != (running.job.commit, running.job.tree)
+                (job.commit, job.tree, job.runs) != (running.job.commit, running.job.tree, running.job.runs)
             ):
                 await asyncio.to_thread(self._store.save, git.root, job)
             running.tell(job)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aidp_ext.core.errors import (
     AidpError,
@@ -22,7 +22,9 @@ from aidp_ext.git.command import Git
 from aidp_ext.git.models import Author, CheckResult, Checks, NewPullRequest, Remote
 from aidp_ext.git.remotes import Forge
 from aidp_ext.git.ship import look
+from aidp_ext.git.ship import runs as run_names
 from aidp_ext.git.ship.job import ShipJob, StepName
+from aidp_ext.git.ship.runs import TRAILER, Runs
 
 _TRIES = 3  # to push, where others push meanwhile
 _NO_REMOTE = "this repository has no remote"
@@ -49,6 +51,7 @@ class Surroundings:
     author: Callable[[Remote | None], Awaitable[Author | None]]
     forge: Callable[[Remote], Awaitable[Forge | None]]
     checks_wait_s: float = 900.0
+    runs: Runs = field(default_factory=Runs)
 
 
 Say = Callable[[ShipJob], Awaitable[None]]
@@ -136,7 +139,7 @@ class Run:
             head = await look.head(self._git)
             assert head is not None, "it was committed"
             await self._tell(replace(self.job, commit=self.job.commit or head.commit))
-            return True, f"{head.commit[:8]} is there"
+            return True, _joined(f"{head.commit[:8]} is there", await self._tell_runs())
         if not await look.has_staged(self._git):
             head = await look.head(self._git)
             if head is None:
@@ -145,11 +148,14 @@ class Run:
                 )
             await self._tell(replace(self.job, commit=head.commit))
             return False, "nothing staged"
+        runs, note = await self._around.runs.of(self._git) if self.job.asked.with_runs else ((), "")
+        await self._tell(replace(self.job, runs=run_names.all_of(self.job.message, runs)))
+        known = run_names.named_in(self.job.message)
         try:
             commit = await work.commit(
                 self._git,
                 self.job.message,
-                trailers=self.job.asked.trailers,
+                trailers=[(TRAILER, run) for run in self.job.runs if run not in known],
                 author=await self._author(),
                 expected_tree=self.job.tree,
             )
@@ -158,7 +164,11 @@ class Run:
             await self._tell(replace(self.job, commit=error.details["commit"]))
             raise
         await self._tell(replace(self.job, commit=commit))
-        return True, commit[:8]
+        return True, _joined(commit[:8], run_names.said(self.job.runs), note, await self._tell_runs())
+
+    async def _tell_runs(self) -> str:
+        """Tell the runs of the commit; return a note where that failed."""
+        return await self._around.runs.tell(self.job.runs, self.job.commit) if self.job.commit else ""
 
     async def _is_committed(self) -> bool:
         """Return whether the commit was made although nobody could say so: HEAD is what was to become of its parent."""
@@ -184,6 +194,7 @@ class Run:
         """Take in what others pushed; a conflict is left as git leaves it, for whoever resolves it."""
         if await look.remote(self._git) is None:
             return False, _NO_REMOTE
+        is_rebase = self._git.layout.operation() == "rebase" or self.job.asked.how == "rebase"
         if self._git.layout.operation() is not None:
             await work.carry_on(self._git, author=await self._author())
         elif not await look.is_behind(self._git):
@@ -192,7 +203,8 @@ class Run:
             await work.integrate(self._git, self.job.asked.how, author=await self._author())
         head = await look.head(self._git)
         await self._tell(replace(self.job, commit=head.commit if head else None))
-        return True, "took in what others pushed"
+        note = await self._tell_runs() if is_rebase else ""  # a merge leaves the commit that it joins as it is
+        return True, _joined("took in what others pushed", note)
 
     async def _author(self) -> Author | None:
         """Whom commits name where git knows nobody."""
@@ -206,7 +218,8 @@ class Run:
         assert branch is not None, "it was committed on one"
         if remote is None:
             return False, _NO_REMOTE
-        for attempt in range(1, _TRIES + 1):
+        moved, may_renew = 0, True
+        while True:
             try:
                 async with contextlib.aclosing(
                     work.push(self._git, remote.name, branch, set_upstream=True)
@@ -215,15 +228,17 @@ class Run:
                         await self._tell(self.job.with_step("push", "running", one.text))
                 return True, f"{remote.name}/{branch}"
             except RemoteMoved:
-                if attempt == _TRIES:
+                moved += 1
+                if moved == _TRIES:
                     raise
                 await self._fetch_from(remote.name)
                 await self._integrate()
-            except GitAuthenticationFailed:
-                # git told the helper to forget that token: the next try gets a new one
-                if attempt > 1:
+            except GitAuthenticationFailed as error:
+                # Git told the helper to forget that token: should it have been renewed meanwhile, the next try gets the
+                # new one. What the account may not do, another token of it may not either.
+                if not may_renew or "output" in error.details:
                     raise
-        raise AssertionError("unreachable")
+                may_renew = False
 
     async def _pull_request(self) -> tuple[bool, str]:
         opened = self.job.asked.open
@@ -271,6 +286,10 @@ class Run:
             await asyncio.sleep(min(pause, max(0.05, self._around.checks_wait_s - waited)))
             waited += pause
             pause = min(_LAST_LOOK_S, pause * 1.5)
+
+
+def _joined(*parts: str) -> str:
+    return " · ".join(filter(None, parts))
 
 
 def _in_words(checks: Checks) -> str:

@@ -24,7 +24,12 @@ export class Accounts implements IDisposable {
   constructor(
     private _api: Pick<
       GitApi,
-      'accounts' | 'addAccount' | 'removeAccount' | 'startDevice' | 'device'
+      | 'accounts'
+      | 'addAccount'
+      | 'addServer'
+      | 'removeAccount'
+      | 'startDevice'
+      | 'device'
     >
   ) {
     this.list = new Resource(signal => _api.accounts(signal));
@@ -59,6 +64,16 @@ export class Accounts implements IDisposable {
     token: string
   ): Promise<void> {
     await this._api.addAccount(host, kind, token);
+    await this.list.load();
+  }
+
+  /** By the address of its server. Rejects with words for the user. */
+  async addServer(
+    url: string,
+    kind: IAccount['kind'],
+    token: string
+  ): Promise<void> {
+    await this._api.addServer(url, kind, token);
     await this.list.load();
   }
 

@@ -12,11 +12,13 @@ import type {
   IRepositoryPage,
   IRepositoryState,
   IRequestState,
+  IRuns,
   IShipEvent,
   IShipJob,
   IShipQuestion,
   ISuggestions,
   IUnchanged,
+  IUndone,
   Integration,
   MessageEvent,
   PreflightEvent
@@ -77,13 +79,19 @@ export class GitApi {
     return this._change('waive', { path, finding, reason });
   }
 
-  pull(path: string, how: Integration): Promise<IRepositoryState> {
+  /** `how` null: as the server does. */
+  pull(path: string, how: Integration | null): Promise<IRepositoryState> {
     return this._change('pull', { path, how });
   }
 
   /** Take back the last commit; its changes stay. */
-  undo(path: string): Promise<IRepositoryState> {
-    return this._change('undo', { path });
+  undo(path: string): Promise<IUndone> {
+    return this._server.json('git/undo', sent({ path }));
+  }
+
+  /** Go on with a merge or rebase whose conflicts are settled. */
+  carryOn(path: string): Promise<IRepositoryState> {
+    return this._change('continue', { path });
   }
 
   /** Take back a merge or rebase that is under way. */
@@ -145,6 +153,10 @@ export class GitApi {
     return this._server.json(asking('git/pull-request', { path }), { signal });
   }
 
+  runs(path: string, signal?: AbortSignal): Promise<IRuns> {
+    return this._server.json(asking('git/runs', { path }), { signal });
+  }
+
   suggestions(path: string, signal?: AbortSignal): Promise<ISuggestions> {
     return this._server.json(asking('git/suggestions', { path }), { signal });
   }
@@ -163,6 +175,15 @@ export class GitApi {
     token: string
   ): Promise<IAccount> {
     return this._server.json('git/accounts', sent({ host, kind, token }));
+  }
+
+  /** A server that need not be known, by its https address. */
+  addServer(
+    url: string,
+    kind: IAccount['kind'],
+    token: string
+  ): Promise<IAccount> {
+    return this._server.json('git/accounts', sent({ url, kind, token }));
   }
 
   async removeAccount(host: string): Promise<void> {

@@ -192,10 +192,12 @@ export class Desk implements IDesk {
     const path = this.model.repository?.path;
     const { git } = this._others;
     if (git && path !== undefined) {
-      git.pathRepository = path;
+      await showIn(git, path, false);
     }
     if (commands.hasCommand(GIT_PANEL)) {
       await commands.execute(GIT_PANEL);
+      // While it is hidden it looks at nothing; it shows what it knows, and looks anew meanwhile.
+      void git?.refresh().catch(() => undefined);
     }
   }
 
@@ -232,4 +234,20 @@ export class Desk implements IDesk {
   }
 
   private _seen = new Set<Widget>();
+}
+
+/** Have jupyterlab-git show a repository; what it does about a file it does in the one that it shows. */
+export async function showIn(
+  git: IGitExtension,
+  path: string,
+  isFresh: boolean
+): Promise<void> {
+  if (git.pathRepository?.replace(/^\/+|\/+$/g, '') !== path) {
+    git.pathRepository = path;
+    await git.ready;
+  }
+  if (isFresh) {
+    // Unlike `refresh` it looks also while its panel is hidden.
+    await git.refreshStatus();
+  }
 }

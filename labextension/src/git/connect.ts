@@ -21,7 +21,7 @@ import { GitApi } from './api';
 import type { IClone } from './clones';
 import type { IDesk } from './desk';
 import type { IDeskOptions, IOthers } from './commands';
-import { Desk } from './commands';
+import { Desk, showIn } from './commands';
 import type { IKept } from './draft';
 import { followUser } from './follow';
 import { GitModel } from './model';
@@ -35,8 +35,12 @@ import { visible } from './wording';
 /** Commands of Lab and of jupyterlab-git. */
 const GO_TO = 'filebrowser:go-to-path';
 const GIT_DIFF = 'git:context-diff';
+/** Its widgets' ids begin so. */
+const DIFF_ID = 'git-diff-';
 /** What is done in quick succession is one reason for jupyterlab-git to look, which is costly. */
 const GATHER_MS = 1_000;
+/** What it tells of one thing comes in several signals. */
+const NEWS_MS = 100;
 const PREVIEW = 'Markdown Preview';
 
 const MENU = [
@@ -65,7 +69,12 @@ export function connect(options: IConnectOptions): IDesk {
   const others: IOthers = { git: null };
   void followSettings(settings, model);
   void followGit(app, model, others);
-  followUser(app, isOurs, (location, folder) => model.follow(location, folder));
+  followUser(
+    app,
+    // What jupyterlab-git shows of a file is opened from here: the user stays where they were.
+    widget => isOurs(widget) || widget.id.startsWith(DIFF_ID),
+    (location, folder) => model.follow(location, folder)
+  );
   contents.fileChanged.connect((_, { newValue, oldValue }) => {
     const path = newValue?.path ?? oldValue?.path;
     if (path !== undefined) {
@@ -88,8 +97,15 @@ export function connect(options: IConnectOptions): IDesk {
         void openPlace(documents, { ...place, path: whole });
       }
     },
-    openChange: (repository, change) =>
-      openChange(app, documents, others.git, repository, change),
+    openChange: (repository, change) => {
+      openChange(app, documents, others.git, repository, change).catch(
+        reason => {
+          Notification.error(
+            `${visible(change.path)}: ${asAidpError(reason).message}`
+          );
+        }
+      );
+    },
     leave: () => {
       const { currentWidget } = app.shell;
       if (currentWidget) {
@@ -128,8 +144,8 @@ async function followSettings(
   }
   const { options } = model;
   const apply = () => {
-    options.how =
-      loaded.get('integrate').composite === 'merge' ? 'merge' : 'rebase';
+    const how = loaded.get('integrate').composite;
+    options.how = how === 'merge' || how === 'rebase' ? how : null;
     options.opensRequest = loaded.get('pullRequest').composite !== false;
     options.isDraft = loaded.get('draft').composite === true;
     model.tell();
@@ -150,12 +166,16 @@ async function followGit(
   );
   if (git) {
     others.git = git;
-    git.headChanged.connect(() => {
+    const look = new Debouncer(() => model.look(false), NEWS_MS);
+    const heard = () => {
       if (model.isVisible) {
-        void model.look(false);
+        void look.invoke();
       }
-    });
+    };
+    git.headChanged.connect(heard);
+    git.statusChanged.connect(heard);
     const refresh = new Debouncer(() => git.refresh(), GATHER_MS);
+    model.disposed.connect(() => look.dispose());
     model.acted.connect(() => void refresh.invoke().catch(() => undefined));
     model.disposed.connect(() => refresh.dispose());
     model.tell();
@@ -203,27 +223,37 @@ function menuOpener(app: JupyterFrontEnd): (anchor: HTMLElement) => void {
   };
 }
 
-/** Show how a file differs, in jupyterlab-git where that shows the same repository; else the file itself. */
-function openChange(
+/** Show how a file differs, or its conflict, in jupyterlab-git where that is there; else the file itself. */
+async function openChange(
   { commands }: JupyterFrontEnd,
   documents: IDocumentManager | null,
   git: IGitExtension | null,
   { path: top }: Repository,
   { path, kind, staged, added, old_path, submodule }: IChange
-): void {
-  const isSame = git?.pathRepository?.replace(/^\/+|\/+$/g, '') === top;
-  const isNotebook = path.endsWith('.ipynb');
-  if (isSame && kind !== 'untracked' && commands.hasCommand(GIT_DIFF)) {
+): Promise<void> {
+  const isFolder = path.endsWith('/') || submodule;
+  if (
+    git &&
+    kind !== 'untracked' &&
+    !isFolder &&
+    commands.hasCommand(GIT_DIFF)
+  ) {
+    const isConflict = kind === 'conflict';
+    await showIn(git, top, isConflict);
     const file = {
       filePath: path,
-      isText: added !== null || isNotebook,
-      status: staged === 'yes' ? 'staged' : 'unstaged',
+      isText: added !== null || isConflict || path.endsWith('.ipynb'),
+      status: isConflict
+        ? 'unmerged'
+        : staged === 'yes'
+          ? 'staged'
+          : 'unstaged',
       ...(old_path && { previousFilePath: old_path })
     };
-    void commands.execute(GIT_DIFF, { files: [file] });
-  } else if (path.endsWith('/') || submodule) {
+    await commands.execute(GIT_DIFF, { files: [file] });
+  } else if (isFolder) {
     if (commands.hasCommand(GO_TO)) {
-      void commands.execute(GO_TO, { path: PathExt.join(top, path) });
+      await commands.execute(GO_TO, { path: PathExt.join(top, path) });
     }
   } else if (kind !== 'deleted') {
     documents?.openOrReveal(PathExt.join(top, path));

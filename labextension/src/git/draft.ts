@@ -9,7 +9,7 @@ import { titleAndBody } from './wording';
 
 export type Writing = 'commit' | 'pull-request';
 
-/** What of a pull request the user decides. Null is "as suggested". */
+/** What the user decides of a commit and its pull request. Null is "as suggested". */
 export interface IWish {
   readonly title: string | null;
   readonly body: string | null;
@@ -19,6 +19,8 @@ export interface IWish {
   readonly isDraft: boolean | null;
   readonly reviewers: readonly string[];
   readonly labels: readonly string[];
+  /** Whether the runs of experiments stay out of the commit. */
+  readonly isWithoutRuns: boolean;
 }
 
 /** Keeps a text over a reload of the page. */
@@ -35,7 +37,8 @@ const NO_WISH: IWish = {
   isWanted: null,
   isDraft: null,
   reviewers: [],
-  labels: []
+  labels: [],
+  isWithoutRuns: false
 };
 
 /** The words to ship with: the user's own, or those that a model wrote into the same fields. */

@@ -47,7 +47,7 @@ export class GitModel implements IDisposable {
   readonly accounts: Accounts;
   readonly clones: Clones;
   readonly options: IShipOptions = {
-    how: 'rebase',
+    how: null,
     opensRequest: true,
     isDraft: false
   };

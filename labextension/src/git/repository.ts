@@ -18,13 +18,15 @@ import type {
   IOpenRequest,
   IRepositoryState,
   IRequestState,
+  IRuns,
   ISuggestions,
   Integration
 } from './wire';
 
 /** What is done by default; the user's settings. */
 export interface IShipOptions {
-  how: Integration;
+  /** Null: as the server does. */
+  how: Integration | null;
   opensRequest: boolean;
   isDraft: boolean;
 }
@@ -55,12 +57,14 @@ export class Repository implements IDisposable {
     this.draft = new Draft(api, path, kept);
     this.request = new Resource(signal => api.request(path, signal));
     this.suggestions = new Resource(signal => api.suggestions(path, signal));
+    this.runs = new Resource(signal => api.runs(path, signal));
     const changed = () => this._changed.emit();
     this.preflight.changed.connect(changed);
     this.shipping.changed.connect(changed);
     this.draft.changed.connect(changed);
     this.request.changed.connect(changed);
     this.suggestions.changed.connect(changed);
+    this.runs.changed.connect(changed);
     let isFollowed = false;
     this.shipping.changed.connect(({ isFollowingChecks }) => {
       if (isFollowingChecks && !isFollowed) {
@@ -88,6 +92,8 @@ export class Repository implements IDisposable {
   /** The pull request of its branch, with its checks. */
   readonly request: Resource<IRequestState>;
   readonly suggestions: Resource<ISuggestions>;
+  /** The runs of experiments that go along with what is chosen. */
+  readonly runs: Resource<IRuns>;
 
   /** Something of it changed. */
   get changed(): ISignal<this, void> {
@@ -140,6 +146,23 @@ export class Repository implements IDisposable {
     if (state.branch !== before.branch || state.head !== before.head) {
       void this.loadRequest();
     }
+    const chosen = index(state);
+    if (this.commits && chosen !== this._runsOf) {
+      this._runsOf = chosen;
+      void this.runs.load();
+    }
+  }
+
+  /** Whether something is chosen to be committed. */
+  get commits(): boolean {
+    return this._state.changes.some(
+      ({ path }) => this.isStaged(path) !== false
+    );
+  }
+
+  /** Whether files are in conflict. */
+  get hasConflicts(): boolean {
+    return this._state.changes.some(({ kind }) => kind === 'conflict');
   }
 
   stage(files: readonly string[], staged: boolean): Promise<boolean> {
@@ -184,11 +207,10 @@ export class Repository implements IDisposable {
 
   /** Take back the last commit: its message is there to be used again. */
   undo(): Promise<boolean> {
-    const subject = this._state.last?.subject ?? '';
     return this._act('undo', async () => {
-      const state = await this._given.api.undo(this.path);
+      const { state, message } = await this._given.api.undo(this.path);
       if (!this.draft.message.trim()) {
-        this.draft.message = subject;
+        this.draft.message = message;
       }
       return state;
     });
@@ -196,6 +218,11 @@ export class Repository implements IDisposable {
 
   abort(): Promise<boolean> {
     return this._act('abort', () => this._given.api.abort(this.path));
+  }
+
+  /** Go on with a merge or rebase whose conflicts are settled. */
+  carryOn(): Promise<boolean> {
+    return this._act('continue', () => this._given.api.carryOn(this.path));
   }
 
   branch(name: string): Promise<boolean> {
@@ -234,9 +261,7 @@ export class Repository implements IDisposable {
     const { blocking, isCurrent } = this.preflight;
     return planOf({
       state: this._state,
-      commits: this._state.changes.some(
-        ({ path }) => this.isStaged(path) !== false
-      ),
+      commits: this.commits,
       message,
       branch: wish.branch,
       base: this.base,
@@ -289,7 +314,8 @@ export class Repository implements IDisposable {
       branch,
       open: request === 'none' ? null : this._openRequest(),
       how: this._given.options.how,
-      acknowledge: this.preflight.acknowledged
+      acknowledge: this.preflight.acknowledged,
+      with_runs: !this.draft.wish.isWithoutRuns
     });
   }
 
@@ -300,6 +326,7 @@ export class Repository implements IDisposable {
     this.draft.dispose();
     this.request.dispose();
     this.suggestions.dispose();
+    this.runs.dispose();
     Signal.clearData(this);
   }
 
@@ -364,6 +391,8 @@ export class Repository implements IDisposable {
   private _isDisposed = false;
   private _isPreparing = false;
   private _isReplanned = false;
+  /** What the runs were asked of. */
+  private _runsOf: string | null = null;
   /** How often something was chosen here: the same choice again may be of another content. */
   private _choices = 0;
   /** Choices that the server has not answered yet. */

@@ -9,9 +9,12 @@ declare module '@jupyterlab/git' {
   export interface IGitExtension {
     /** Of the repository that its panel shows, below the server's root; null where it shows none. */
     pathRepository: string | null;
-    readonly repositoryChanged: ISignal<IGitExtension, unknown>;
+    /** Resolves when the last change of that has been looked into. */
+    readonly ready: Promise<unknown>;
     readonly headChanged: ISignal<IGitExtension, void>;
+    readonly statusChanged: ISignal<IGitExtension, unknown>;
     refresh(): Promise<void>;
+    refreshStatus(): Promise<void>;
   }
   export const IGitExtension: Token<IGitExtension>;
 }

@@ -249,6 +249,19 @@ export interface IOpenRequest {
   readonly base: string | null;
 }
 
+/** The runs of experiments that a commit of what is chosen will name. */
+export interface IRuns {
+  readonly runs: readonly string[];
+  /** Why they are not known. */
+  readonly note: string;
+}
+
+/** How a repository stands without its last commit, and what that said. */
+export interface IUndone {
+  readonly state: IRepositoryState;
+  readonly message: string;
+}
+
 export type Integration = 'rebase' | 'merge';
 
 export interface IShipQuestion {
@@ -259,9 +272,12 @@ export interface IShipQuestion {
   /** A branch to begin; null stays on the one that is checked out. */
   readonly branch: string | null;
   readonly open: IOpenRequest | null;
-  readonly how: Integration;
+  /** Null: as the server does. */
+  readonly how: Integration | null;
   /** Findings that the user has seen and goes on with. */
   readonly acknowledge: readonly string[];
+  /** Whether the commit names the runs of experiments that its changes made. */
+  readonly with_runs: boolean;
 }
 
 export type StepName =

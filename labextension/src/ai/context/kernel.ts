@@ -3,7 +3,7 @@ import type { Kernel } from '@jupyterlab/services';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
 
-import { KEEP, lookExpression } from './look.py';
+import type * as Look from './look.py';
 import type { IKernelSaid, IVariableSaid } from './wire';
 
 /** What a model may be told of the kernel: nothing, names and types, or values as well. */
@@ -139,7 +139,11 @@ export class KernelLook {
     const values = this._allowed === 'values';
     let variables: readonly IVariableSaid[] | null;
     try {
-      const { language_info } = await kernel.info;
+      const [{ language_info }, look] = await Promise.all([
+        kernel.info,
+        // A page whose notebooks run nothing need not load it.
+        import(/* webpackChunkName: 'on-demand-look' */ './look.py')
+      ]);
       if (language_info.name !== 'python') {
         watched.isStale = false;
         return;
@@ -148,7 +152,7 @@ export class KernelLook {
         return;
       }
       watched.isStale = false;
-      variables = await ask(kernel, values);
+      variables = await ask(kernel, look, values);
     } catch {
       // The kernel ended or was replaced meanwhile: what it held is gone with it.
       return;
@@ -197,6 +201,7 @@ const LOST: ReadonlySet<Kernel.Status> = new Set<Kernel.Status>([
 /** One silent execution: no output, no history, no count, no input. Null where the kernel has no answer. */
 async function ask(
   kernel: Kernel.IKernelConnection,
+  { KEEP, lookExpression }: typeof Look,
   values: boolean
 ): Promise<readonly IVariableSaid[] | null> {
   const future = kernel.requestExecute({

@@ -1,11 +1,11 @@
-import { ellipsesIcon, refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { IconButton, Select } from '../../shared/controls';
+import { Select } from '../../shared/controls';
 import { useAction } from '../../shared/hooks';
 import type { PanelState } from '../../shared/panel';
 import { Button, Panel } from '../../shared/panel';
 import { Prose } from '../../shared/prose';
+import { PanelTitle } from '../../shared/title';
 import { Mark } from '../mark';
 import { CommandIDs } from '../tokens';
 import { sentence, status } from '../wording';
@@ -15,23 +15,14 @@ import { Money } from './money';
 /** The panel's name, and what concerns all of it. */
 export function Title(): React.ReactElement {
   const { data, openMenu, trans } = usePanel();
-  const { isBusy, start } = useAction();
   return (
-    <div className="jp-AidpAI-title">
-      <h2>{trans.__('AI')}</h2>
-      <IconButton
-        icon={refreshIcon}
-        label={trans.__('Check providers and read everything again')}
-        isBusy={isBusy}
-        onClick={() => start(() => data.refresh())}
-      />
-      <IconButton
-        icon={ellipsesIcon}
-        label={trans.__('More')}
-        hasMenu
-        onClick={event => openMenu(event.currentTarget)}
-      />
-    </div>
+    <PanelTitle
+      name={trans.__('AI')}
+      refreshLabel={trans.__('Check providers and read everything again')}
+      refresh={() => data.refresh()}
+      openMenu={openMenu}
+      trans={trans}
+    />
   );
 }
 

@@ -1,41 +1,21 @@
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import * as React from 'react';
 
+import { PanelWidget } from '../../shared/widget';
 import type { IPanelContext } from './context';
 import { PanelProvider, usePanel } from './context';
 import { focusFirst } from './focus';
 
 /** The AI panel: which models answer, from where, at what cost, and what leaves this machine. */
-export class AiPanel extends ReactWidget {
+export class AiPanel extends PanelWidget {
   constructor(private _context: IPanelContext) {
-    super();
-    this.addClass('jp-AidpAI');
-    this.node.tabIndex = -1;
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _context.trans.__('AI'));
+    super(_context.trans.__('AI'), 'jp-AidpAI');
   }
 
   override dispose(): void {
     this._context.clock.dispose();
     this._context.data.dispose();
     super.dispose();
-  }
-
-  protected override onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    // Restored with the page, it is there without being shown first.
-    this._see(this.isVisible);
-  }
-
-  protected override onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._see(true);
-  }
-
-  protected override onAfterHide(message: Message): void {
-    super.onAfterHide(message);
-    this._see(false);
   }
 
   protected override onActivateRequest(message: Message): void {
@@ -54,7 +34,7 @@ export class AiPanel extends ReactWidget {
     );
   }
 
-  private _see(isVisible: boolean): void {
+  protected override see(isVisible: boolean): void {
     this._context.clock.isRunning = isVisible;
     this._context.data.isVisible = isVisible;
   }

@@ -1,7 +1,7 @@
 import { closeIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { IconButton } from '../../shared/controls';
+import { IconButton, Select } from '../../shared/controls';
 import { useAction, useSignals } from '../../shared/hooks';
 import type { PanelState } from '../../shared/panel';
 import { Button, Panel, Problem } from '../../shared/panel';
@@ -19,7 +19,7 @@ export function AccountList({
   React.useEffect(() => void model.accounts.list.load(), []);
   return (
     <div className="jp-AidpGitDialog-frame">
-      <div className="jp-AidpGitDialog-title">
+      <div className="jp-AidpTitle jp-AidpGitDialog-title">
         <h2>{trans.__('Accounts')}</h2>
         <IconButton
           icon={closeIcon}
@@ -53,7 +53,77 @@ export function Accounts(): React.ReactElement {
           <Account key={account.host} account={account} />
         ))}
       </ul>
+      <Another />
     </Panel>
+  );
+}
+
+/** A GitHub Enterprise or a GitLab that is not in the list. */
+function Another(): React.ReactElement {
+  const { model, prefix, trans } = useGit();
+  const [isOpen, setOpen] = React.useState(false);
+  const [url, setUrl] = React.useState('');
+  const [kind, setKind] = React.useState<IAccount['kind']>('github');
+  const button = React.useRef<HTMLButtonElement>(null);
+  const id = `${prefix}-server`;
+  const close = () => {
+    setOpen(false);
+    setUrl('');
+    requestAnimationFrame(() => button.current?.focus());
+  };
+  if (!isOpen) {
+    return (
+      <Button ref={button} onClick={() => setOpen(true)}>
+        {trans.__('Another server…')}
+      </Button>
+    );
+  }
+  return (
+    <section
+      className="jp-AidpGitDialog-server"
+      aria-label={trans.__('Another server')}
+    >
+      <div className="jp-AidpShip-row">
+        <Select
+          label={trans.__('What it is')}
+          value={kind}
+          options={[
+            ['github', trans.__('GitHub Enterprise')],
+            ['gitlab', trans.__('GitLab')]
+          ]}
+          onChange={setKind}
+        />
+        <input
+          className="jp-AidpField"
+          type="url"
+          autoFocus
+          spellCheck={false}
+          autoCapitalize="off"
+          value={url}
+          aria-label={trans.__('Address of the server')}
+          aria-describedby={id}
+          placeholder={trans.__('https://git.example.org')}
+          onChange={event => setUrl(event.currentTarget.value)}
+          onKeyDown={event => {
+            if (event.key === 'Escape') {
+              event.stopPropagation();
+              event.preventDefault();
+              close();
+            }
+          }}
+        />
+      </div>
+      <small id={id}>
+        {trans.__('Only https addresses are taken, of the server alone.')}
+      </small>
+      <TokenField
+        host={url.trim()}
+        kind={kind}
+        isFocused={false}
+        add={token => model.accounts.addServer(url.trim(), kind, token)}
+        onClose={close}
+      />
+    </section>
   );
 }
 
@@ -141,7 +211,13 @@ function Account({
       )}
       {flow?.host === host && <Device flow={flow} />}
       {isAdding && (
-        <TokenField host={host} kind={kind} onClose={() => setAdding(false)} />
+        <TokenField
+          host={host}
+          kind={kind}
+          isFocused
+          add={token => model.accounts.add(host, kind, token)}
+          onClose={() => setAdding(false)}
+        />
       )}
     </li>
   );
@@ -165,18 +241,25 @@ function sourceName(
 function TokenField(props: {
   readonly host: string;
   readonly kind: IAccount['kind'];
+  /** Whether it takes the keyboard when it appears. */
+  readonly isFocused: boolean;
+  readonly add: (token: string) => Promise<void>;
   readonly onClose: () => void;
 }): React.ReactElement {
-  const { host, kind, onClose } = props;
-  const { model, trans } = useGit();
+  const { add, host, isFocused, kind, onClose } = props;
+  const { trans } = useGit();
   const { isBusy, error, start } = useAction();
   const field = React.useRef<HTMLInputElement>(null);
-  React.useEffect(() => field.current?.focus(), []);
+  React.useEffect(() => {
+    if (isFocused) {
+      field.current?.focus();
+    }
+  }, []);
   const save = () => {
     const token = field.current?.value.trim();
     if (token && host) {
       start(async () => {
-        await model.accounts.add(host, kind, token);
+        await add(token);
         onClose();
       });
     }
@@ -190,7 +273,7 @@ function TokenField(props: {
         autoComplete="off"
         spellCheck={false}
         readOnly={isBusy}
-        aria-label={trans.__('Token for %1', host)}
+        aria-label={host ? trans.__('Token for %1', host) : trans.__('Token')}
         placeholder={trans.__('Paste the token, then Enter')}
         onKeyDown={event => {
           if (event.key === 'Enter') {

@@ -36,7 +36,7 @@ export function ImportRepository({
   };
   return (
     <div className="jp-AidpGitDialog-frame">
-      <div className="jp-AidpGitDialog-title">
+      <div className="jp-AidpTitle jp-AidpGitDialog-title">
         <h2>{trans.__('Import a repository')}</h2>
         <IconButton
           icon={closeIcon}

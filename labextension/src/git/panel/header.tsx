@@ -1,9 +1,7 @@
-import { ellipsesIcon, refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { IconButton } from '../../shared/controls';
-import { useAction } from '../../shared/hooks';
 import { Button, Problem } from '../../shared/panel';
+import { PanelTitle } from '../../shared/title';
 import type { Repository } from '../repository';
 import { CommandIDs } from '../tokens';
 import { aheadBehind, forgeAddress, operationName } from '../wording';
@@ -15,23 +13,14 @@ const OLD_LOCK_S = 30;
 /** The panel's name, and what concerns all of it. */
 export function Title(): React.ReactElement {
   const { model, openMenu, trans } = useGit();
-  const { isBusy, start } = useAction();
   return (
-    <div className="jp-AidpShip-title">
-      <h2>{trans.__('Ship')}</h2>
-      <IconButton
-        icon={refreshIcon}
-        label={trans.__('Look at everything again')}
-        isBusy={isBusy}
-        onClick={() => start(() => model.refresh())}
-      />
-      <IconButton
-        icon={ellipsesIcon}
-        label={trans.__('More')}
-        hasMenu
-        onClick={event => openMenu(event.currentTarget)}
-      />
-    </div>
+    <PanelTitle
+      name={trans.__('Ship')}
+      refreshLabel={trans.__('Look at everything again')}
+      refresh={() => model.refresh()}
+      openMenu={openMenu}
+      trans={trans}
+    />
   );
 }
 
@@ -107,10 +96,12 @@ function Hindrances({
   const { commands, hasGit, trans } = useGit();
   const { error, state, doing } = repository;
   const { operation, lock_age_s, behind } = state;
+  // Of a conflict the operation that stopped at it tells, with the ways on.
+  const isTold = operation !== null && error?.code === 'merge_conflict';
   const run = (command: string) => () => void commands.execute(command);
   return (
     <>
-      {error && (
+      {error && !isTold && (
         <Problem
           message={error.message}
           nextStep={error.nextStep}
@@ -124,13 +115,23 @@ function Hindrances({
         <div className="jp-AidpProblem" role="status">
           <p>
             {operationName(operation, trans)}{' '}
-            {trans.__('Settle the conflicts and commit, or take it back.')}
+            {repository.hasConflicts
+              ? trans.__('Settle the conflicts, then go on; or take it back.')
+              : trans.__('No conflicts are left: go on, or take it back.')}
           </p>
           <div className="jp-AidpShip-buttons">
             {operation !== 'bisect' && (
-              <Button onClick={run(CommandIDs.abort)}>
-                {trans.__('Take it back…')}
-              </Button>
+              <>
+                <Button
+                  disabled={repository.hasConflicts || doing !== null}
+                  onClick={() => void repository.carryOn()}
+                >
+                  {trans.__('Go on')}
+                </Button>
+                <Button onClick={run(CommandIDs.abort)}>
+                  {trans.__('Take it back…')}
+                </Button>
+              </>
             )}
             {hasGit() && (
               <Button onClick={run(CommandIDs.openGit)}>

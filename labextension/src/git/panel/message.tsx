@@ -74,7 +74,40 @@ export function Message(): React.ReactElement {
           )}
         </small>
       )}
+      <Runs />
     </Section>
+  );
+}
+
+/** The runs of experiments that the commit names, which may be left out. */
+function Runs(): React.ReactElement | null {
+  const { trans } = useGit();
+  const { commits, draft, runs } = useRepository();
+  const { runs: ids = [], note = '' } = runs.value ?? {};
+  if (!commits || (ids.length === 0 && !note)) {
+    return null;
+  }
+  if (ids.length === 0) {
+    return <p className="jp-AidpShip-quiet">{note}</p>;
+  }
+  return (
+    <label
+      className="jp-AidpShip-check"
+      title={trans.__('The commit names them: %1', ids.join(', '))}
+    >
+      <input
+        type="checkbox"
+        checked={!draft.wish.isWithoutRuns}
+        onChange={event =>
+          draft.change({ isWithoutRuns: !event.currentTarget.checked })
+        }
+      />
+      {trans._n(
+        '%1 run of an experiment goes along',
+        '%1 runs of experiments go along',
+        ids.length
+      )}
+    </label>
   );
 }
 

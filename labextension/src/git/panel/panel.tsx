@@ -1,53 +1,25 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import * as React from 'react';
 
 import { Panel } from '../../shared/panel';
+import { PanelWidget } from '../../shared/widget';
 import type { IDesk } from '../desk';
 
 let count = 0;
 
 /** The Ship panel. What it shows, and all behind it, is loaded when it is seen for the first time. */
-export class ShipPanel extends ReactWidget {
+export class ShipPanel extends PanelWidget {
   constructor(
     private _load: () => Promise<IDesk>,
     private _trans: TranslationBundle
   ) {
-    super();
-    this.addClass('jp-AidpShip');
-    this.node.tabIndex = -1;
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', _trans.__('Ship'));
+    super(_trans.__('Ship'), 'jp-AidpShip');
   }
 
   override dispose(): void {
     this._desk?.see(this, false);
     super.dispose();
-  }
-
-  protected override onAfterAttach(message: Message): void {
-    super.onAfterAttach(message);
-    // Restored with the page, it is there without being shown first.
-    this._see(this.isVisible);
-  }
-
-  protected override onAfterShow(message: Message): void {
-    super.onAfterShow(message);
-    this._see(true);
-  }
-
-  protected override onBeforeHide(message: Message): void {
-    super.onBeforeHide(message);
-    this._see(false);
-  }
-
-  protected override onCloseRequest(message: Message): void {
-    super.onCloseRequest(message);
-    // A tab that is closed is gone; the side panel stays.
-    if (this.title.closable) {
-      this.dispose();
-    }
   }
 
   protected override onActivateRequest(message: Message): void {
@@ -71,7 +43,7 @@ export class ShipPanel extends ReactWidget {
     ) : null;
   }
 
-  private _see(isVisible: boolean): void {
+  protected override see(isVisible: boolean): void {
     if (isVisible && !this._content) {
       this._content = React.lazy(() => this._open());
       this.update();

@@ -112,12 +112,23 @@ function StepFailure({
 }: {
   readonly error: IStepError;
 }): React.ReactElement {
-  const { commands, hasGit, openPlace, trans } = useGit();
+  const { commands, hasGit, openChange, openPlace, trans } = useGit();
   const repository = useRepository();
   const details = error.details ?? {};
   const { next_step, output, files } = details;
   const run = (command: string) => () => void commands.execute(command);
   const paths = Array.isArray(files) ? files.map(String) : [];
+  const open = (path: string) => {
+    const { changes } = repository.state;
+    const change = changes.find(
+      one => one.path === path && one.kind === 'conflict'
+    );
+    if (change) {
+      openChange(repository, change);
+    } else {
+      openPlace(repository, { path });
+    }
+  };
   return (
     <div className="jp-AidpProblem jp-AidpShip-failure">
       <p>
@@ -131,7 +142,7 @@ function StepFailure({
               <button
                 type="button"
                 className="jp-AidpShip-link"
-                onClick={() => openPlace(repository, { path })}
+                onClick={() => open(path)}
               >
                 {visible(path)}
               </button>
