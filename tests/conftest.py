@@ -6,13 +6,27 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
+from tests.support import spread
 from tests.support.llama_server import llama_server
 from tests.support.upstream import Upstream
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background, by a shell without job control: what the tests start would not hear Ctrl-C either.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return spread.workers(config)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return spread.ByServers(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=spread.place)
 
 
 @pytest.fixture(scope="session")

@@ -506,6 +506,35 @@ describe('completing a mention', () => {
     expect(get.mock.calls.length).toBeLessThanOrEqual(1);
   });
 
+  it('asks once more where a folder could not be listed', async () => {
+    const broken = vi
+      .fn((path: string) => get(path))
+      .mockRejectedValueOnce(new Error('404: a file went meanwhile'));
+    const complete = new MentionProvider({
+      contents: { get: broken } as never,
+      question: () => null,
+      trans
+    });
+    const input = { currentWord: '@file:an' } as IInputModel;
+    const found = await complete.listCommandCompletions(input);
+    expect(found.map(({ name }) => name)).toEqual(['@file:analysis.ipynb']);
+    expect(broken).toHaveBeenCalledTimes(2);
+  });
+
+  it('offers nothing in a folder that is not there, and does not ask at each key', async () => {
+    const missing = vi.fn(() => Promise.reject(new Error('404')));
+    const complete = new MentionProvider({
+      contents: { get: missing } as never,
+      question: () => null,
+      trans
+    });
+    for (const currentWord of ['@file:no/', '@file:no/a', '@file:no/ab']) {
+      const input = { currentWord } as IInputModel;
+      expect(await complete.listCommandCompletions(input)).toEqual([]);
+    }
+    expect(missing).toHaveBeenCalledTimes(2);
+  });
+
   it('offers cells with their first line, and data frames before other variables', async () => {
     const cells = await provider.listCommandCompletions({
       currentWord: '@cell:'

@@ -117,7 +117,11 @@ def test_asking_makes_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["keys.enc", "keys.secret"])
-@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff" * 100, Fernet.generate_key(), None])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{}", b"\xff" * 100, Fernet.generate_key(), None],
+    ids=["empty", "json", "noise", "another-key", "gone"],
+)
 def test_damage_is_said_and_nothing_is_lost(tmp_path: Path, name: str, damage: bytes | None) -> None:
     store = KeyStore(tmp_path)
     store.set("openai", KEY)

@@ -14,7 +14,7 @@ from tests.support.jupyter import jupyter_server
 from tests.support.kernel import kernel
 from tests.support.processes import REPO
 
-PAGES = [REPO / "README.md", *(p for p in (REPO / "docs").rglob("*.md") if "_build" not in p.parts)]
+PAGES = [REPO / "README.md", *sorted(p for p in (REPO / "docs").rglob("*.md") if "_build" not in p.parts)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))

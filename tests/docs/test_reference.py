@@ -17,6 +17,7 @@ from aidp_ext.ai.policy import REASONS
 from aidp_ext.ai.routes import ROUTES, USER_ROUTES
 from aidp_ext.app import AidpApp
 from aidp_ext.core import errors, openapi, web
+from aidp_ext.experiments.config import ExperimentsConfig
 from aidp_ext.git.config import GitConfig
 from aidp_ext.git.routes import ROUTES as GIT_ROUTES
 from aidp_ext.hub.token_routes import ROUTES as TOKEN_ROUTES
@@ -41,7 +42,7 @@ def error_tree(cls: type[errors.AidpError] = errors.AidpError) -> set[type[error
     return {cls}.union(*(error_tree(child) for child in cls.__subclasses__() if child.__module__.startswith(slices)))
 
 
-@pytest.mark.parametrize("cls", [AiConfig, GitConfig, AidpApp])
+@pytest.mark.parametrize("cls", [AiConfig, ExperimentsConfig, GitConfig, AidpApp])
 def test_every_trait_is_there_with_its_help(cls: type) -> None:
     page = generate.settings()
     for name, trait in cls.class_own_traits(config=True).items():
@@ -128,7 +129,11 @@ def test_env_example_names_every_variable_of_the_code_and_no_other() -> None:
 
 
 def test_every_variable_of_a_setting_is_in_env_example() -> None:
-    traits = [trait for cls in (AiConfig, GitConfig) for trait in cls.class_own_traits(config=True).values()]
+    traits = [
+        trait
+        for cls in (AiConfig, ExperimentsConfig, GitConfig)
+        for trait in cls.class_own_traits(config=True).values()
+    ]
     named = {generate.environment_of(trait) for trait in traits} - {None}
     assert {"AIDP_AI_MODE", "OPENAI_API_KEY", "OLLAMA_HOST"} <= named
     assert {"AIDP_FORGES", "AIDP_GIT_OWNERS", "GITHUB_DEVICE_CLIENT_ID"} <= named

@@ -59,7 +59,7 @@ def violations(page: Page, selector: str, *, ignored: tuple[str, ...] = ()) -> l
         return {one["id"] for one in found if "planted-fault" in one["html"]} >= CONTROL
 
     # while something still lies over a part, such as what says that it loads, axe cannot judge its colours
-    wait_until(sees, f"axe finds the planted faults in {selector}", 20)
+    wait_until(sees, f"axe finds the planted faults in {selector}")
     return [_line(one) for one in page.evaluate(_RUN, selector) if one["id"] not in ignored]
 
 

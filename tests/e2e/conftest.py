@@ -6,14 +6,14 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
 from tests.support import browser as chromium
 from tests.support.jupyter import Server, clean_environment
@@ -22,6 +22,23 @@ from tests.support.processes import REPO, free_port, running, wait_until
 from tests.support.scripted import Scripted, scripted
 
 SHOTS = REPO / "test-results"
+#: How long something may take to be seen. No test is about that: a busy machine is slow, and not wrong.
+PATIENCE_MS = 30_000
+_windows: list[Page] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell of a test that fails what its pages show, and what has the keyboard there."""
+    report = yield
+    for number, page in enumerate(_windows if report.failed else ()):
+        shot = SHOTS / f"failed-{re.sub(r'[^a-z0-9]+', '-', item.name.lower())[:80]}-{number}.png"
+        with suppress(Error):
+            SHOTS.mkdir(exist_ok=True)
+            page.screenshot(path=shot, timeout=10_000)
+            focus = page.evaluate("() => document.activeElement?.cloneNode(false).outerHTML")
+            report.sections.append((f"window {number}", f"{page.url}\n{shot}\nthe keyboard is in {focus}"))
+    return report
 
 
 @dataclass
@@ -102,8 +119,17 @@ def window(chrome: Browser) -> Iterator[Page]:
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.errors = errors  # type: ignore[attr-defined]
-    yield page
-    context.close()
+    _windows.append(page)
+    try:
+        yield page
+    finally:
+        _windows.remove(page)
+        context.close()
+
+
+@pytest.fixture(autouse=True)
+def _patient() -> None:
+    expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture

@@ -28,9 +28,15 @@ def shoot(page: Page, name: str) -> None:
 
 
 def wait_for_lab(page: Page) -> None:
-    """Wait until Lab is there: the splash screen comes and goes before anything can be used."""
+    """Wait until Lab is there, and has opened what its address names.
+
+    The splash screen comes and goes before anything can be used. The document of the address is opened after that, and
+    takes the keyboard from whatever has it: what a test had begun to write would go on elsewhere.
+    """
     page.wait_for_selector("#jupyterlab-splash", state="detached")
     page.wait_for_selector("#jp-main-dock-panel")
+    page.wait_for_selector(".jp-FileBrowser.jp-mod-restoring", state="detached")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def open_example(page: Page) -> Locator:

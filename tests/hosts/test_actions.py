@@ -79,7 +79,7 @@ def said(found: list[dict[str, Any]], kind: str = "text") -> str:
 
 
 async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not holds():
             await asyncio.sleep(0.005)
 

@@ -493,7 +493,7 @@ async def test_the_picker_has_auto_first_then_the_models_with_their_places(chat_
 
 async def test_the_picker_is_told_anew_with_the_next_message(chat_server: Server) -> None:
     async def until(ends: Callable[[set[str]], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 state = await told.get()
                 if state["chat_id"] == client.id and ends({m["id"] for m in state.get("model", {}).get("options", [])}):

@@ -64,7 +64,7 @@ async def test_stopping_ends_the_request_and_keeps_what_came(live_server: Server
         await client.until(lambda: client.answers() and "tick tick" in client.answers()[0]["body"], "it goes on")
         pressed = time.monotonic()
         await _stop(live_server, client)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while local.asked[-1].disconnected_at is None:
                 await asyncio.sleep(0.01)
         assert local.asked[-1].disconnected_at - pressed < 0.2

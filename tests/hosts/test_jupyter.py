@@ -243,7 +243,7 @@ async def test_a_client_that_leaves_ends_the_work_upstream(
         async with client.post("ai/v1/chat/completions", json=body) as response:
             await response.content.readuntil(b"\n\n")
             response.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not upstream.aborted:
                 await asyncio.sleep(0.005)
         return
@@ -254,7 +254,7 @@ async def test_a_client_that_leaves_ends_the_work_upstream(
         await asyncio.sleep(0.005)
     asking.cancel()
     record = server.home / "data" / "aidp" / "audit.jsonl"
-    async with asyncio.timeout(5):  # left alone it would end as upstream_timeout
+    async with asyncio.timeout(60):  # left alone it would end as upstream_timeout
         while (last := json.loads(record.read_text().splitlines()[-1]))["route"] != "openai/hang":
             await asyncio.sleep(0.005)
     assert last["outcome"] == "cancelled"

@@ -99,9 +99,16 @@ class Kernel:
                 result.error = content
             elif kind == "status" and content["execution_state"] == "idle":
                 break
-        reply = self._client.get_shell_msg(timeout=seconds)["content"]
+        reply = self._reply(number, seconds)
         result.status, result.payload = reply["status"], reply.get("payload", [])
         return result
+
+    def _reply(self, number: str, seconds: float) -> dict[str, Any]:
+        """Return the reply to a cell; where the kernel was asked twice whether it is ready, one of those is left."""
+        while True:
+            message = self._client.get_shell_msg(timeout=seconds)
+            if message["parent_header"].get("msg_id") == number:
+                return dict(message["content"])
 
     def wait_for_output(self, number: str) -> None:
         """Wait until a running cell has shown something; `end` sees it all the same."""

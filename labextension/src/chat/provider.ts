@@ -96,18 +96,22 @@ export class MentionProvider implements IChatCommandProvider {
     if (folder?.path === path && Date.now() - folder.at < FRESH_MS) {
       return folder.inside;
     }
-    const inside = this._options.contents.get(path, { content: true }).then(
-      ({ content }) =>
-        (content as Contents.IModel[])
-          .filter(
-            ({ name, path }) =>
-              !name.startsWith('.') &&
-              !name.endsWith('.chat') &&
-              isMentionable('file', path)
-          )
-          .sort((a, b) => a.name.localeCompare(b.name)),
-      () => []
-    );
+    const list = () => this._options.contents.get(path, { content: true });
+    // A file that goes while the server reads its folder fails all of the list, and nobody may type another letter.
+    const inside = list()
+      .catch(list)
+      .then(
+        ({ content }) =>
+          (content as Contents.IModel[])
+            .filter(
+              ({ name, path }) =>
+                !name.startsWith('.') &&
+                !name.endsWith('.chat') &&
+                isMentionable('file', path)
+            )
+            .sort((a, b) => a.name.localeCompare(b.name)),
+        () => []
+      );
     this._folderRead = { path, at: Date.now(), inside };
     return inside;
   }
