@@ -161,16 +161,26 @@ $(DONE)/collab: $(DONE)/test
 	  jupyter-collaboration==5.0.4
 	@touch $@
 
-# jupyterlab-git beside aidp, and its own tests, which are in its source distributions only.
+# jupyterlab-git's own tests are in its source distributions only, of the same version as it is; what they need beside it
+# lies in an environment of its own.
 $(DONE)/jlg: $(DONE)/test
-	@echo "Setting up: jupyterlab-git with its own tests …"
+	@echo "Setting up: the own tests of jupyterlab-git …"
 	$(call beside_main,jlg)
 	@$(VENV)/jlg/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary --constraint constraints.txt \
-	  jupyterlab-git==0.55.0 jupyterlab-git-core==0.55.0 "pytest-jupyter[server]==0.10.1" jupytext==1.19.6
+	  "pytest-jupyter[server]==0.10.1" jupytext==1.19.6
 	@$(BIN)/python -m pip --disable-pip-version-check download -qq --no-deps --no-binary jupyterlab-git,jupyterlab-git-core \
-	  --dest $(VENV)/jlg/sources jupyterlab-git==0.55.0 jupyterlab-git-core==0.55.0
+	  --constraint constraints.txt --dest $(VENV)/jlg/sources jupyterlab-git jupyterlab-git-core
 	@for part in jupyterlab_git jupyterlab_git_core; do mkdir -p $(VENV)/jlg/sources/$$part; \
-	  tar -xzf $(VENV)/jlg/sources/$$part-0.55.0.tar.gz -C $(VENV)/jlg/sources/$$part --strip-components=1; done
+	  tar -xzf $(VENV)/jlg/sources/$$part-[0-9]*.tar.gz -C $(VENV)/jlg/sources/$$part --strip-components=1; done
+	@touch $@
+
+# MLflow's own tests of its client are in its repository only, so they are not part of `make test` until this has run.
+$(DONE)/mlflow-tests: $(DONE)/test
+	@rm -rf $(VENV)/mlflow-tests && git init -q $(VENV)/mlflow-tests
+	@git -C $(VENV)/mlflow-tests fetch -q --depth 1 --filter=blob:none https://github.com/mlflow/mlflow \
+	  "v$$($(BIN)/python -c 'import importlib.metadata as m; print(m.version("mlflow"))')"
+	@for name in test_rest_tracking.py test_mlflow_artifacts.py; do \
+	  git -C $(VENV)/mlflow-tests show "FETCH_HEAD:tests/tracking/$$name" > $(VENV)/mlflow-tests/$$name; done
 	@touch $@
 
 # The openai SDK's own tests are in its source distribution only; of the same version as the SDK.

@@ -20,10 +20,12 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Add ``%%ai`` and ``%ai`` to a notebook; the server has each Python kernel of its own environment do so.
+    """Add ``%%ai``, ``%ai`` and ``%%experiment`` to a notebook, and have runs know their cell.
 
-    What they need is imported when they are first used: the start of every kernel waits for this.
+    The server has each Python kernel of its own environment do so. What the magics need is imported when they are
+    first used: the start of every kernel waits for this.
     """
+    from aidp_ext.experiments.lineage import kernel
 
     def ai(line: str, cell: str | None = None) -> None:
         """Ask a model: the cell is the prompt. ``%ai --help`` lists the options, ``%ai`` says who would answer."""
@@ -31,10 +33,22 @@ def load_ipython_extension(shell: Any) -> None:
 
         run(shell, line, cell)
 
+    def experiment(line: str, cell: str) -> None:
+        """Run the cell as a run of an experiment. ``%%experiment --help`` lists the options."""
+        from aidp_ext.experiments.magic import run
+
+        run(shell, line, cell)
+
     shell.register_magic_function(ai, "line_cell", "ai")
+    shell.register_magic_function(experiment, "cell", "experiment")
+    kernel.load(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take the magics away again."""
+    """Take the magics away again, and note cells no more."""
+    from aidp_ext.experiments.lineage import kernel
+
     for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop("ai", None)
+        for name in ("ai", "experiment"):
+            shell.magics_manager.magics[kind].pop(name, None)
+    kernel.unload()

@@ -41,11 +41,15 @@ from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import Forbidden, StorageError, Unauthenticated
 from aidp_ext.core.openapi import PATTERN, OpenApi
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
+from aidp_ext.experiments.config import ExperimentsConfig
+from aidp_ext.experiments.proxy.routes import ROUTES as MLFLOW_ROUTES
+from aidp_ext.experiments.routes import ROUTES as EXPERIMENT_ROUTES
 from aidp_ext.git.config import GitConfig
 from aidp_ext.git.credentials import Credentials, HubSignIn
 from aidp_ext.git.routes import ROUTES as GIT_ROUTES
 from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
 from aidp_ext.personas import Personas
+from aidp_ext.tracking import Host, Tracking, for_team, team_uri
 
 if TYPE_CHECKING:
     from aidp_ext.git.service import GitService
@@ -87,6 +91,8 @@ ROUTES: tuple[Route, ...] = (
     *ACTION_ROUTES,
     *CHAT_ROUTES,
     *GIT_ROUTES,
+    *EXPERIMENT_ROUTES,
+    *MLFLOW_ROUTES,
     (r".*", UnknownEndpoint),
 )
 
@@ -182,7 +188,8 @@ class _Identified:
             if bears(self.request.headers, self.settings["aidp_kernel_token"]):
                 step = "Do it in Lab, or with the server's own token."
                 raise Forbidden(
-                    "The token that kernels have is for asking models, and for nothing else.", next_step=step
+                    "The token that kernels have is for asking models and logging runs, and for nothing else.",
+                    next_step=step,
                 )
             raise _unauthenticated()
 
@@ -227,7 +234,7 @@ class AidpApp(ExtensionApp):
     """The server extension."""
 
     name = "aidp_ext"
-    classes = [AiConfig, GitConfig]
+    classes = [AiConfig, ExperimentsConfig, GitConfig]
     kernels: Kernels | None = None
 
     state_dir = Unicode(
@@ -265,13 +272,13 @@ class AidpApp(ExtensionApp):
         self.context = ContextService(workspace, self.ai.rules)
         self.settings["aidp_context"] = self.context
         self.settings["aidp_actions"] = ActionService(self.ai, self.context, workspace, self.hidden_from_kernels)
-        self.tracking = TrackingServer(os.environ, lambda: self.ai.mode in CLOSED)
+        self.settings["aidp_kernel_token"] = token_urlsafe(32) if self.govern_kernels else ""
+        self._initialize_experiments(workspace)
         self.settings["aidp_chat"] = ChatService(self.ai, self.context, workspace, self.tracking.run)
         self.settings["aidp_chat_user"] = self._name_of_sender
         self._initialize_git(workspace)
         self.personas.confine(allow_workspace=self.allow_workspace_personas)
         self.settings["aidp_routes"] = ROUTES
-        self.settings["aidp_kernel_token"] = token_urlsafe(32) if self.govern_kernels else ""
 
     def _initialize_git(self, workspace: Path | None) -> None:
         config = GitConfig(parent=self)
@@ -299,10 +306,23 @@ class AidpApp(ExtensionApp):
                     accounts=self.credentials.accounts,
                     find=find_secrets,
                     ask=ask_with(self.ai),
+                    runs_of=self.experiments.runs_of,
+                    shipped=self.experiments.shipped,
                 )
             return self.git
 
         self.settings["aidp_git"] = git
+
+    def _initialize_experiments(self, workspace: Path | None) -> None:
+        token = self.settings["aidp_kernel_token"]
+        host = Host(self.serverapp, Path(self.state_dir), workspace, owner_of(OWNER), self.ai, token)
+        self.experiments = Tracking(ExperimentsConfig(parent=self), host)
+        self.settings["aidp_mlflow"] = self.experiments.proxy
+        self.settings["aidp_experiments"] = self.experiments.service
+        self.settings["aidp_team"] = self.experiments.team
+        self.tracking = TrackingServer(
+            self.experiments.address(), lambda: self.ai.mode in CLOSED, own=self.experiments.upstream
+        )
 
     def _name_of_sender(self, sender: str) -> str:
         """Return who sent a message of a chat, for the record: as `_Identified.who` names those who call."""
@@ -311,8 +331,9 @@ class AidpApp(ExtensionApp):
 
     def initialize_handlers(self) -> None:
         """Bind the routes of every slice."""
+        routes = for_team(ROUTES) if team_uri(ExperimentsConfig(parent=self)) else ROUTES
         self.handlers.extend(
-            (rf"/aidp/{pattern}", handler) for pattern, handler in bind(ROUTES, HttpBase, WsBase, guard)
+            (rf"/aidp/{pattern}", handler) for pattern, handler in bind(routes, HttpBase, WsBase, guard)
         )
 
     def _link_jupyter_server_extension(self, serverapp: Any) -> None:
@@ -324,6 +345,7 @@ class AidpApp(ExtensionApp):
         self._start_kernels(serverapp)  # before anything is awaited: no kernel may come first
         await self._start_credentials()
         await self.ai.start()
+        self.experiments.look_back()
         # What is loaded by then stays, and a collector that looks through it costs a twentieth of each request.
         self.ai.after_first_look(gc.freeze)
 
@@ -343,7 +365,11 @@ class AidpApp(ExtensionApp):
                 if getattr(handler, "for_kernels", False)
             ]
             self.kernels = Kernels(
-                serverapp, self.settings["aidp_kernel_token"], routes, hidden=self.hidden_from_kernels
+                serverapp,
+                self.settings["aidp_kernel_token"],
+                routes,
+                hidden=self.hidden_from_kernels,
+                more=self.experiments.variables,
             )
             self.kernels.start()
 
@@ -352,9 +378,10 @@ class AidpApp(ExtensionApp):
         if self.kernels is not None:
             await self.kernels.stop()
         self.context.close()
+        await self.tracking.close()
         if self.git is not None:
             await self.git.close()
+        await self.experiments.close()
         await self.credentials.stop()
         self.audit.close()
-        await self.tracking.close()
         await self.ai.stop()

@@ -24,9 +24,9 @@ KEYS_FILE = "AIDP_KEYS_FILE"
 SERVICE_CONFIG = "AIDP_SERVICE_CONFIG"
 TOKEN_CACHE = "AIDP_TOKEN_CACHE_S"  # noqa: S105 - a variable's name
 
-#: What may stand in the file: keys, of aidp's providers and of those in other packages, and where the ledger is, whose
-#: address may hold a password.
-_SECRET = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY|AIDP_DATABASE_URL")
+#: What may stand in the file: keys, of aidp's providers and of those in other packages, and where the ledger and the
+#: runs are, whose addresses may hold a password.
+_SECRET = re.compile(r"[A-Z][A-Z0-9_]*_API_KEY|AIDP_DATABASE_URL|AIDP_TRACKING_(URI|TOKEN)")
 _USUAL_CACHE_S, _LONGEST_CACHE_S = 30, 60
 
 
@@ -63,7 +63,7 @@ def read_keys(path: Path) -> dict[str, str]:
         if not _SECRET.fullmatch(line.key):
             raise SettingsError(
                 f"{KEYS_FILE}: {path}, line {line.original.line}, is no key, such as OPENAI_API_KEY=…, nor"
-                " AIDP_DATABASE_URL; other settings go into the environment."
+                " AIDP_DATABASE_URL, AIDP_TRACKING_URI or AIDP_TRACKING_TOKEN; other settings go into the environment."
             )
         value = (line.value or "").strip()
         if not value:

@@ -7,6 +7,7 @@ It is the team's gateway: it alone has the organisation's keys. A caller is prov
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
-from jupyterhub.services.auth import HubOAuth, HubOAuthenticated, UserNotAllowed
+from jupyterhub.services.auth import HubOAuth, HubOAuthCallbackHandler, HubOAuthenticated, UserNotAllowed
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.websocket import WebSocketHandler
@@ -30,9 +31,14 @@ from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import AidpError, Forbidden, Unauthenticated, Unavailable
 from aidp_ext.core.openapi import PATTERN, OpenApi
 from aidp_ext.core.web import Action, Api, Route, UnknownEndpoint, bind, endpoint
+from aidp_ext.experiment_parts import explain_with
+from aidp_ext.experiments.proxy.routes import ROUTES as MLFLOW_ROUTES
+from aidp_ext.experiments.routes import ROUTES as EXPERIMENT_ROUTES
+from aidp_ext.experiments.team.routes import ROUTES as ACCESS_ROUTES
 from aidp_ext.gateway import KEYS_FILE, SERVICE_CONFIG, load_config, read_keys, token_cache_s
 from aidp_ext.hub.token_routes import ROUTES as TOKEN_ROUTES
 from aidp_ext.hub.tokens import ForgeTokens
+from aidp_ext.team_tracking import TeamTracking, team_tracking
 
 log = logging.getLogger("aidp")
 
@@ -82,6 +88,14 @@ ROUTES: tuple[Route, ...] = (
     (r".*", UnknownEndpoint),
 )
 
+#: What is served there beside it where the hub keeps the team's runs.
+TRACKING_ROUTES: tuple[Route, ...] = (
+    *ACCESS_ROUTES,
+    # The code of a run is made anew in a workspace, and there is none here: that is for a user's server to do.
+    *((pattern, route) for pattern, route in EXPERIMENT_ROUTES if not pattern.endswith("/restore-code")),
+    *MLFLOW_ROUTES,
+)
+
 
 class _Identified(HubOAuthenticated):
     """Who the caller is, as the hub knows the token; nobody gets 401."""
@@ -117,6 +131,9 @@ class _Identified(HubOAuthenticated):
                 "The hub does not say at present who you are.", next_step="Try again in a moment."
             ) from error
         if model is None:
+            if self._is_page():
+                self.redirect(self.get_login_url())
+                return
             raise Unauthenticated("A valid hub token is needed.", next_step="Send it as `Authorization: Bearer …`.")
         try:
             self.current_user = self.check_hub_user(model)
@@ -125,6 +142,17 @@ class _Identified(HubOAuthenticated):
         result = super().prepare()
         if result is not None:
             await result
+
+    def _is_page(self) -> bool:
+        """Whether a person has opened a page in a browser: they are led to the hub's sign-in, programs are not."""
+        headers = self.request.headers
+        return (
+            self.request.method == "GET"
+            and self.request.path.endswith("/mlflow/")
+            and "Authorization" not in headers
+            and headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+            and "text/html" in headers.get("Accept", "")
+        )
 
 
 class HttpBase(_Identified, web.RequestHandler):
@@ -145,12 +173,41 @@ class HttpBase(_Identified, web.RequestHandler):
 
 
 class WsBase(_Identified, WebSocketHandler):
-    """The base of aidp's websockets in the hub service."""
+    """The base of aidp's websockets in the hub service.
+
+    They stay open for hours, so who holds one is asked again and again: rights that are taken back end it.
+    """
+
+    async def get(self, *args: Any, **kwargs: Any) -> None:
+        """Upgrade the connection; this returns when it is closed."""
+        watch = asyncio.create_task(self._watch_caller())
+        try:
+            await super().get(*args, **kwargs)
+        finally:
+            watch.cancel()
+
+    async def _watch_caller(self) -> None:
+        known = self._rights(self.current_user)
+        while True:
+            await asyncio.sleep(self.hub_auth.cache_max_age)
+            self.__dict__.pop("_cached_hub_user", None)  # where JupyterHub keeps the answer for the handler's life
+            try:
+                model = await self.hub_auth.get_user(self, sync=False)
+            except web.HTTPError:  # the hub is away; its answer counts when it is back
+                continue
+            if model is None or self._rights(model) != known:
+                self.close(4001, "your rights have changed")
+                return
+
+    @staticmethod
+    def _rights(model: Any) -> tuple[Any, ...]:
+        return model["name"], sorted(model.get("groups") or ()), sorted(model.get("scopes") or ())
 
 
 def guard(method: Callable[..., Any], action: Action, is_websocket: bool) -> Callable[..., Any]:
     """Return ``method`` behind the hub's authentication and, inside it, the check of the scope for ``action``."""
 
+    @functools.wraps(method)
     async def scoped(self: Any, *args: Any, **kwargs: Any) -> Any:
         needed = getattr(self, "scope", f"custom:aidp:{action}")
         if not self.hub_auth.check_scopes({needed}, self.current_user):
@@ -161,18 +218,33 @@ def guard(method: Callable[..., Any], action: Action, is_websocket: bool) -> Cal
     return guarded
 
 
-def make_app(prefix: str, ai: AiService, *, cache_s: int = 30, forge: ForgeTokens | None = None) -> web.Application:
+class Callback(HubOAuthCallbackHandler):
+    """``oauth_callback``: where the hub's sign-in leads back to, for MLflow's pages in a browser."""
+
+
+def make_app(
+    prefix: str,
+    ai: AiService,
+    *,
+    cache_s: int = 30,
+    forge: ForgeTokens | None = None,
+    tracking: TeamTracking | None = None,
+) -> web.Application:
     """Return the application. ``prefix`` is the service's path on the hub, with slashes at both ends.
 
     ``cache_s`` is how long, in seconds, a token that was revoked may still pass; ``forge`` has the users' tokens at
-    the forge where the hub signs in.
+    the forge where the hub signs in; ``tracking`` has the team's runs.
     """
     # Before its cache is first used: a revoked token must not live for the default five minutes.
     HubOAuth.instance(cache_max_age=cache_s)
-    handlers = [(rf"{prefix}aidp/{pattern}", handler) for pattern, handler in bind(ROUTES, HttpBase, WsBase, guard)]
+    routes = (*TRACKING_ROUTES, *ROUTES) if tracking is not None else ROUTES
+    bound = [(rf"{prefix}aidp/{pattern}", handler) for pattern, handler in bind(routes, HttpBase, WsBase, guard)]
+    handlers: list[Any] = [(rf"{prefix}oauth_callback", Callback), *bound]
     # xsrf_cookies stays off: Tornado would check before the user is known, and HubOAuth checks cookie requests itself.
     app = web.Application(handlers, cookie_secret=secrets.token_bytes(32), websocket_ping_interval=30)
-    app.settings.update(aidp_ai=ai, aidp_routes=ROUTES, aidp_forge=forge)
+    app.settings.update(aidp_ai=ai, aidp_routes=routes, aidp_forge=forge)
+    if tracking is not None:
+        app.settings.update(tracking.settings())
     return app
 
 
@@ -189,7 +261,8 @@ async def serve() -> None:
     ai = AiService(config, state, keeps_keys=False)
     audit = AuditLog(state / "audit.jsonl")  # the same file as that of the AI's calls: a lock orders the records
     forge = ForgeTokens(env["JUPYTERHUB_API_URL"], env["JUPYTERHUB_API_TOKEN"], audit.append)
-    app = make_app(prefix, ai, cache_s=token_cache_s(env), forge=forge)
+    tracking = team_tracking(state, audit.append, explain_with(ai))
+    app = make_app(prefix, ai, cache_s=token_cache_s(env), forge=forge, tracking=tracking)
     server = HTTPServer(app, max_buffer_size=4 * config.max_prompt_bytes)
     server.listen(address.port or 0, address.hostname or "127.0.0.1")
     await ai.start()
@@ -201,6 +274,8 @@ async def serve() -> None:
     log.info("aidp %s serves %s", __version__, prefix)
     await stop.wait()
     server.stop()
+    if tracking is not None:
+        await tracking.close()
     await ai.stop()
     await forge.close()
     audit.close()

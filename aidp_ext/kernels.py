@@ -1,12 +1,15 @@
-"""What a Jupyter server gives its kernels and terminals: the AI routes, and a token that is good for nothing else.
+"""What a Jupyter server gives its kernels and terminals: the AI routes and the tracking server, and a token for them.
 
 Code in a notebook then reaches models by ``openai.OpenAI()`` or ``anthropic.Anthropic()`` without a key of a provider,
-under the server's rules. The server's own secrets are not handed on. That is hygiene and no boundary: code that runs
-as the same user can read the server's memory and files.
+under the server's rules, and ``mlflow.start_run()`` logs without anything to set up. The token is good for nothing
+else. The server's own secrets are not handed on. That is hygiene and no boundary: code that runs as the same user can
+read the server's memory and files.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import shutil
 import sys
@@ -75,6 +78,10 @@ def bears(headers: Mapping[str, str], token: str) -> bool:
     """Return whether a request's Authorization header holds this token; an empty one is borne by nobody."""
     kind, _, given = headers.get("Authorization", "").partition(" ")
     # as bytes: compare_digest takes no text beyond ASCII
+    if kind.lower() == "basic":
+        # MLflow's clients send a password that they find in the user's home in place of any token.
+        with contextlib.suppress(ValueError):
+            kind, given = "token", base64.b64decode(given, validate=True).decode(errors="replace").partition(":")[2]
     return (
         bool(token) and kind.lower() in ("bearer", "token") and compare_digest(given.strip().encode(), token.encode())
     )
@@ -104,6 +111,32 @@ def changes(current: Mapping[str, str], url: str, token: str, hidden: Sequence[s
         "AIDP_AI_TOKEN": token,
     }
     return {**lost, **given, **_without_proxy(current, url)}
+
+
+def tracking(
+    current: Mapping[str, str], url: str, token: str, *, system_metrics: bool = False, experiment: str | None = None
+) -> dict[str, str | None]:
+    """Return what kernels and terminals get to log runs by; ``url`` is the address of the routes, ending in ``/aidp``.
+
+    ``experiment`` is where runs go that name none.
+    """
+    # Else a user and a password from ~/.mlflow/credentials, meant for another server, come in the token's place.
+    given: dict[str, str | None] = dict.fromkeys(_OF_ANOTHER_SERVER)
+    if (Path.home() / ".mlflow" / "credentials").exists():
+        given |= {"MLFLOW_TRACKING_USERNAME": "aidp", "MLFLOW_TRACKING_PASSWORD": token}
+    given |= {"MLFLOW_TRACKING_URI": f"{url}/mlflow", "MLFLOW_TRACKING_TOKEN": token}
+    if system_metrics:
+        given["MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"] = current.get("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    if experiment and not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(current):
+        given["MLFLOW_EXPERIMENT_NAME"] = experiment
+    return given
+
+
+#: How MLflow's clients would make themselves known to a server that they reach directly.
+_OF_ANOTHER_SERVER = (
+    *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4"),
+    *("MLFLOW_TRACKING_CLIENT_CERT_PATH", "MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"),
+)
 
 
 def _without_proxy(current: Mapping[str, str], url: str) -> dict[str, str]:
@@ -153,12 +186,18 @@ class Kernels:
         token: str,
         routes: Sequence[tuple[str, type, dict[str, Any]]],
         hidden: Sequence[str] = HIDDEN,
+        more: Callable[[Mapping[str, str], str], Mapping[str, str | None]] | None = None,
     ) -> None:
-        """``routes`` are the ones open to kernels, with their whole paths, for where they need a door of their own."""
+        """``routes`` are the ones open to kernels, with their whole paths, for where they need a door of their own.
+
+        ``more(current, url)`` says what else children get, of the environment that they would have and the address of
+        aidp's routes, which ends in ``/aidp``.
+        """
         self._serverapp = serverapp
         self._token = token
         self._routes = routes
         self._hidden = hidden
+        self._more = more
         self._door: HTTPServer | None = None
         self.url = ""  # of the AI routes, ending in /aidp/ai
 
@@ -170,7 +209,7 @@ class Kernels:
             app.kernel_manager.start_kernel = self._governed(app.kernel_manager, app.kernel_manager.start_kernel)
         terminals = app.web_app.settings.get("terminal_manager")
         if terminals is not None:
-            ours = changes(os.environ, self.url, self._token, self._hidden)
+            ours = self._changes(os.environ)
             terminals.extra_env = {**(terminals.extra_env or {}), **ours}
 
     async def stop(self) -> None:
@@ -214,8 +253,12 @@ class Kernels:
 
         return start_kernel
 
+    def _changes(self, current: Mapping[str, str]) -> dict[str, str | None]:
+        more = self._more(current, self.url.removesuffix("/ai")) if self._more is not None else {}
+        return {**changes(current, self.url, self._token, self._hidden), **more}
+
     def _environment(self, current: Mapping[str, str]) -> dict[str, str]:
-        merged = {**current, **changes(current, self.url, self._token, self._hidden)}
+        merged = {**current, **self._changes(current)}
         merged.setdefault("GIT_TERMINAL_PROMPT", "0")  # nobody could answer a question of `!git` in a cell
         if notebook := _notebook(current.get("JPY_SESSION_NAME"), self._serverapp.root_dir):
             merged["AIDP_NOTEBOOK"] = notebook

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from bench import assist, bundle, context, deciding, figures, git, lab, ledger, redaction, router, startup
+from bench import (
+    assist,
+    bundle,
+    context,
+    deciding,
+    experiments,
+    figures,
+    git,
+    lab,
+    ledger,
+    metric_logging,
+    redaction,
+    router,
+    startup,
+)
 
 BENCHMARKS = {
     "bundle": bundle.run,
@@ -17,6 +31,8 @@ BENCHMARKS = {
     "lab": lab.run,
     "context": context.run,
     "git": git.run,
+    "experiments": experiments.run,
+    "logging": metric_logging.run,
 }
 
 

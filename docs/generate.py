@@ -31,6 +31,7 @@ from aidp_ext.ai.config import AiConfig
 from aidp_ext.ai.policy import REASONS
 from aidp_ext.app import AidpApp
 from aidp_ext.core import errors, openapi, web
+from aidp_ext.experiments.config import ExperimentsConfig
 from aidp_ext.git.config import GitConfig
 
 REPO = Path(__file__).parents[1]
@@ -62,7 +63,7 @@ def settings() -> str:
         'Set them in `jupyter_server_config.py` (`c.AiConfig.mode = "local"`), on the command line'
         " (`--AiConfig.mode=local`), or by the variable named with them. A setting comes before its variable.",
     ]
-    for cls in (AiConfig, GitConfig, AidpApp):
+    for cls in (AiConfig, ExperimentsConfig, GitConfig, AidpApp):
         parts += [f"## {cls.__name__}", _first_line(cls)]
         values = _defaults(cls)
         traits = cls.class_own_traits(config=True)
@@ -336,21 +337,41 @@ def documented() -> list[Variable]:
 
 # A name in other people's Python, and files of Git's own
 NO_VARIABLES = {"TYPE_CHECKING", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "BISECT_LOG"}
+MLFLOWS_WORDS = {
+    *("BAD_REQUEST", "INTERNAL_ERROR", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "NOT_FOUND", "PERMISSION_DENIED"),
+    *("REQUEST_LIMIT_EXCEEDED", "RESOURCE_ALREADY_EXISTS", "RESOURCE_CONFLICT", "RESOURCE_DOES_NOT_EXIST"),
+    *("RESOURCE_EXHAUSTED", "TEMPORARILY_UNAVAILABLE"),
+    *("O_NOFOLLOW", "SC_PAGE_SIZE", "SC_PHYS_PAGES"),  # the system's
+}
+# What kernels, terminals and the tracking server's process get from aidp, or keep of what it has.
+SET_FOR_CHILDREN = {
+    *("AIDP_CELL", "AIDP_JOB_ID", "AIDP_KERNEL_LOG", "JUPYTERHUB_SERVER_NAME"),
+    *("CONDA_DEFAULT_ENV", "CONDA_PREFIX", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_DIR", "SSL_CERT_FILE"),
+    *("DO_NOT_TRACK", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ALLOWED_HOSTS"),
+    *("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "MLFLOW_TRACKING_AUTH"),
+    *("MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"),
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING",
+}
 # Git's own and those of its helpers, which are set for them or taken from them: nothing to be set for aidp
 GITS_VARIABLES = ("GIT_", "SSH_ASKPASS", "GCM_", "LC_", "PRE_COMMIT_")
 
 
 def variables() -> set[str]:
     """The names of variables in the code: whole strings that look like one, but for those of the providers' APIs."""
-    return {
-        node.value
-        for folder in CODE
-        for path in (REPO / folder).rglob("*.py")
-        if "node_modules" not in path.parts and "providers" not in path.parts
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value)
-        if not node.value.startswith(GITS_VARIABLES)
-    } - NO_VARIABLES
+    return (
+        {
+            node.value
+            for folder in CODE
+            for path in (REPO / folder).rglob("*.py")
+            if "node_modules" not in path.parts and "providers" not in path.parts
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value)
+            if not node.value.startswith(GITS_VARIABLES)
+        }
+        - NO_VARIABLES
+        - MLFLOWS_WORDS
+        - SET_FOR_CHILDREN
+    )
 
 
 def environment() -> str:

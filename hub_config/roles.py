@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from traitlets.config import Config
 
-from hub_config.services import METRICS_SERVICE
+from hub_config.services import METRICS_SERVICE, SERVICE_ACCESS
 from hub_config.settings import Settings
 
 CACHE_MAX_AGE_S = 30
@@ -24,8 +24,6 @@ CUSTOM_SCOPES = {
 
 FORGE_SCOPE = "custom:aidp:forge"
 """To get a token of any user's at GitHub, one at a time. The hub's service alone has it."""
-
-SERVICE_ACCESS = "access:services!service=aidp"
 
 USER_SCOPES = (SERVICE_ACCESS, "custom:aidp:execute")
 """What every user, and so every user's server, may do with the service.

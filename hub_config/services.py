@@ -10,6 +10,8 @@ from traitlets.config import Config
 
 from hub_config.settings import Settings
 
+SERVICE_ACCESS = "access:services!service=aidp"
+
 METRICS_SERVICE = "aidp-metrics"
 """Prometheus, as the hub knows it by its token."""
 
@@ -22,6 +24,8 @@ def apply(c: Config, settings: Settings) -> None:
         {
             "name": "aidp",
             "oauth_no_confirm": True,  # it is a part of the hub, not a third party
+            # What a page of its in a browser may do for whoever is signed in: no more than their own server may.
+            "oauth_client_allowed_scopes": [SERVICE_ACCESS, "custom:aidp:execute"],
             **(_process(settings) if settings.gateway is None else _elsewhere(settings)),
         }
     ]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from aidp_ext.gateway import KEYS_FILE, SERVICE_CONFIG, check_file, token_cache_s
 from aidp_ext.gateway import SettingsError as SettingsError
+from aidp_ext.team_tracking import TrackingSettings
 
 USER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 """A user name is a folder's name and a part of URLs too; GitHub's logins all fit."""
@@ -27,7 +28,7 @@ _GITHUB_SCOPE = re.compile(r"[a-z_]+(:[a-z_]+)?")
 
 _AI_VARIABLES = ("AIDP_AI_MODE", "ALLOW_LOCAL_MODELS", "LOCAL_OPENAI_BASE_URL", "OLLAMA_HOST")
 
-USER_VARIABLES = (*_AI_VARIABLES, "AIDP_FORGES", "AIDP_GIT_OWNERS", "GITHUB_DEVICE_CLIENT_ID")
+USER_VARIABLES = (*_AI_VARIABLES, "AIDP_FORGES", "AIDP_GIT_OWNERS", "AIDP_TRACKING", "GITHUB_DEVICE_CLIENT_ID")
 """Passed on to the users' servers: addresses, names and switches, nothing secret."""
 
 SERVICE_VARIABLES = (
@@ -40,6 +41,10 @@ SERVICE_VARIABLES = (
     "AIDP_KEYS_FILE",
     "AIDP_SERVICE_CONFIG",
     "AIDP_TOKEN_CACHE_S",
+    "AIDP_TRACKING",
+    "AIDP_TRACKING_TEAM_ROLE",
+    "AIDP_TRACKING_TOKEN",
+    "AIDP_TRACKING_URI",
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_BASE_URL",
     "GEMINI_API_KEY",
@@ -59,6 +64,8 @@ SECRET_VARIABLES = (
     "AIDP_DATABASE_URL",
     "AIDP_GATEWAY_TOKEN",
     "AIDP_METRICS_TOKEN",
+    "AIDP_TRACKING_TOKEN",
+    "AIDP_TRACKING_URI",
     CRYPT_KEY,
     "GITHUB_CLIENT_SECRET",
     "GITHUB_SECRET",
@@ -203,6 +210,7 @@ def _service_environment(env: Mapping[str, str]) -> dict[str, str]:
             check_file(variable, path, is_secret=variable == KEYS_FILE)
             told[variable] = str(path)
     token_cache_s(told)
+    TrackingSettings.from_env(told)
     return told
 
 

@@ -173,7 +173,7 @@ def fields(kind: type[msgspec.Struct] | None) -> list[dict[str, Any]]:
 def _responses(operation: Operation, known: dict[Any, Any], *, takes_input: bool) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if operation.gives is str:
-        content["text/plain"] = {"schema": {"type": "string"}}
+        content[operation.media] = {"schema": {"type": "string"}}
     elif operation.gives is not None:
         content["application/json"] = {"schema": known[operation.gives]}
     if operation.streams is not None:

@@ -118,6 +118,7 @@ class Operation:
     query: type[msgspec.Struct] | None = None
     request_headers: type[msgspec.Struct] | None = None
     gives: Any = None  # the JSON answer; `str` for plain text
+    media: str = "text/plain"  # of a text that is not plain
     streams: Any = None  # the data of an event, where the answer may be, or without ``gives`` is, server-sent events
     answer_headers: type[msgspec.Struct] | None = None
     raises: tuple[type[errors.AidpError], ...] = ()  # besides those of who may not, and of what does not fit
@@ -191,6 +192,11 @@ class Api(_Errors):
     who: Callable[[], str]  # the caller's name for the audit record
     teams: Callable[[], tuple[str, ...]]  # those that the caller is in
     sees_everybody: Callable[[], bool]  # whether the caller may see what others did
+
+    @classmethod
+    def bound(cls, work: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """Return what a host puts behind its guard for an endpoint's work."""
+        return work
 
     def body(self, kind: type[T]) -> T:
         """Return the JSON body as ``kind`` (a msgspec Struct or ``dict``).
@@ -329,7 +335,7 @@ def bind(routes: Iterable[Route], http_base: type, ws_base: type, guard: Guard) 
             method = getattr(cls, name)
             action = getattr(method, "__aidp_action__", None)
             if action is not None:
-                members[name] = guard(_cancellable(method), action, False)
+                members[name] = guard(cls.bound(_cancellable(method)), action, False)
             elif method is not getattr(web.RequestHandler, name):
                 raise TypeError(f"{cls.__name__}.{name} is no @endpoint")
         bound.append((pattern, type(cls.__name__, (cls, http_base), members)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
 from aidp_ext.ai.routes import ROUTES
 from aidp_ext.ai.service import AiService
 from aidp_ext.core.web import METHODS, WsApi, bind
+from aidp_ext.team_tracking import TeamTracking, TrackingSettings
 from tests.support.upstream import KEY, Upstream
 
 PREFIX = "/services/aidp/"
@@ -42,7 +44,10 @@ USERS = {
     "server-token": {"name": "ada", "admin": True, "scopes": ["access:services!service=aidp", READ, WRITE, EXECUTE]},
     "prometheus-token": {"kind": "service", "name": "ana", "scopes": ["access:services!service=aidp", METRICS]},
 }
-PATHS = ["health", "metrics", *(pattern.replace("(.+)", "some/model") for pattern, _ in ROUTES), "no/such"]
+TRACKED = [
+    re.sub(r"\([^)]*\)", "x", pattern) for pattern, route in hubservice.TRACKING_ROUTES if not issubclass(route, WsApi)
+]
+PATHS = ["health", "metrics", *(pattern.replace("(.+)", "some/model") for pattern, _ in ROUTES), *TRACKED, "no/such"]
 ASSISTING = [pattern for pattern, _ in (*CONTEXT_ROUTES, *ACTION_ROUTES, *CHAT_ROUTES)]
 
 
@@ -100,7 +105,8 @@ async def service(_hub_environment: int, tmp_path: Path, upstream: Upstream) -> 
         "preferred_models": ["overloaded", "good"],
     }
     ai = AiService(AiConfig(config=Config({"AiConfig": traits})), tmp_path, keeps_keys=False)
-    application = hubservice.make_app(PREFIX, ai)
+    tracking = TeamTracking(TrackingSettings(), tmp_path, lambda *_, **__: None)
+    application = hubservice.make_app(PREFIX, ai, tracking=tracking)
     await ai.start()
     sockets = bind([(f"{PREFIX}test/ws", EchoSocket)], hubservice.HttpBase, hubservice.WsBase, hubservice.guard)
     application.add_handlers(".*", sockets)
@@ -111,6 +117,7 @@ async def service(_hub_environment: int, tmp_path: Path, upstream: Upstream) -> 
     for running in (server, hub):
         running.stop()
         await running.close_all_connections()
+    await tracking.close()
     await ai.stop()
 
 
@@ -172,6 +179,38 @@ async def test_scopes_decide_who_may_do_what(service: str, upstream: Upstream) -
         session.get(f"{service}aidp/ai/v1/models") as response,
     ):
         assert response.status == 200
+
+
+async def test_who_may_only_look_changes_no_experiment(service: str) -> None:
+    for method, path in (("POST", "experiments"), ("PUT", "experiments/1/access"), ("POST", "experiments/start")):
+        async with (
+            aiohttp.ClientSession(headers=bearer("viewer-token")) as session,
+            session.request(method, f"{service}aidp/{path}", json={"name": "x"}) as response,
+        ):
+            assert response.status == 403, path
+    status, text = await get(service, "experiments", "viewer-token")
+    assert (status, json.loads(text)["experiments"]) == (200, [])
+    assert json.loads(text)["tracking"]["kind"] == "team"
+    assert (await get(service, "experiments/1/access", "ana-token"))[0] == 404
+    assert (await get(service, "experiments", "outsider-token"))[0] == 403
+
+
+async def test_a_person_is_led_to_the_sign_in_and_a_program_is_not(service: str) -> None:
+    async def opened(path: str, **headers: str) -> tuple[int, str]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{service}aidp/{path}", headers=headers, allow_redirects=False) as response,
+        ):
+            return response.status, response.headers.get("Location", "")
+
+    page = {"Accept": "text/html,*/*"}
+    status, location = await opened("mlflow/", **page, **{"Sec-Fetch-Mode": "navigate"})
+    assert status == 302
+    assert "/hub/api/oauth2/authorize" in location
+    for headers in ({}, {**page, "Sec-Fetch-Mode": "cors"}, {**page, "Authorization": "Bearer wrong"}):
+        assert (await opened("mlflow/", **headers))[0] == 401
+    assert (await opened("mlflow/api/2.0/mlflow/experiments/search", **page))[0] == 401
+    assert (await opened("health", **page))[0] == 401
 
 
 async def test_a_users_mode_is_not_the_teams(service: str) -> None:

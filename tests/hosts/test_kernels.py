@@ -46,15 +46,18 @@ SECRETS = {
     "JPY_API_TOKEN": "hub-SECRET",
     "AIDP_DATABASE_URL": "postgresql://user:SECRET@host/db",
     "GITHUB_CLIENT_SECRET": "github-SECRET",
+    "MLFLOW_TRACKING_URI": "http://me:SECRET@127.0.0.1:9/tracking",  # nobody listens there
+    "MLFLOW_TRACKING_USERNAME": "me",
+    "MLFLOW_TRACKING_PASSWORD": "mlflow-SECRET",
 }
 ASK = (
     "import openai; print({client}.chat.completions.create(model='auto:local', max_tokens=4,"
     " messages=[{{'role': 'user', 'content': 'x'}}]).choices[0].message.content)"
 )
-#: What the token may be for, below aidp/ai/.
+#: What the token may be for, below aidp/.
 FOR_KERNELS = {
-    *("v1/chat/completions", "v1/completions", "v1/embeddings", "v1/messages", "v1/models", "v1/models/x"),
-    *("route", "preview", "calls"),
+    *("ai/v1/chat/completions", "ai/v1/completions", "ai/v1/embeddings", "ai/v1/messages"),
+    *("ai/v1/models", "ai/v1/models/x", "ai/route", "ai/preview", "ai/calls", "mlflow/x"),
 }
 
 
@@ -129,6 +132,11 @@ def test_a_kernel_has_the_address_and_the_token_and_none_of_the_servers_secrets(
     assert governed.token not in json.dumps(found)
     assert found["AIDP_TEST_PLAIN"] == "kept"
     assert found["AIDP_NOTEBOOK"] == "examples/birds.ipynb"
+    assert found["MLFLOW_TRACKING_URI"] == f"{governed.url}aidp/mlflow"
+    assert found["MLFLOW_TRACKING_TOKEN"] == found["AIDP_AI_TOKEN"]
+    assert not {"MLFLOW_TRACKING_USERNAME", "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "MLFLOW_EXPERIMENT_NAME"} & set(
+        found
+    )
     assert {*found["NO_PROXY"].split(",")} == {"intranet.example", "127.0.0.1", "localhost", "::1"}
 
 
@@ -239,8 +247,8 @@ def test_on_every_other_route_of_the_server_its_bearer_is_nobody(governed: Serve
         for headers in ({"Authorization": f"Bearer {token}"}, {"x-api-key": token}):
             if status(governed.url + path, method, headers) not in (stranger, 403):
                 opened.add(path)
-    assert {"aidp/ai/v1/chat/completions", "aidp/ai/v1/models", "aidp/ai/route"} <= opened
-    assert opened <= {f"aidp/ai/{path}" for path in FOR_KERNELS}
+    assert {"aidp/ai/v1/chat/completions", "aidp/ai/v1/models", "aidp/ai/route", "aidp/mlflow/x"} <= opened
+    assert opened <= {f"aidp/{path}" for path in FOR_KERNELS}
 
 
 def example(pattern: str) -> str:
@@ -381,7 +389,7 @@ def test_a_server_that_does_not_govern_leaves_kernels_and_terminals_as_they_are(
     with jupyter_server(tmp_path, environment, "--AidpApp.govern_kernels=False") as server, kernel(server) as cell:
         found = environment_of(cell)
         assert (found["OPENAI_API_KEY"], found["GEMINI_API_KEY"]) == (KEY, "gemini-SECRET")
-        assert not {"OPENAI_BASE_URL", "AIDP_AI_TOKEN", "ANTHROPIC_API_KEY"} & set(found)
+        assert not {"OPENAI_BASE_URL", "AIDP_AI_TOKEN", "ANTHROPIC_API_KEY", "MLFLOW_TRACKING_URI"} & set(found)
         assert cell.run("print('ai' in get_ipython().magics_manager.magics['cell'])").text == "False\n"
         assert f"OPENAI_API_KEY={KEY}" in in_terminal(server, "env; echo EN''D", "END")
         assert status(f"{server.url}aidp/ai/v1/models", "GET", {"Authorization": "Bearer "}) == 401
@@ -487,6 +495,30 @@ def test_kernels_of_a_gateway_are_left_alone() -> None:
     server = server_on()
     kernels.Kernels(server, "t", []).start()
     assert server.kernel_manager.start_kernel == "untouched"
+
+
+def test_runs_are_logged_by_us_and_by_nothing_that_is_meant_for_another_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    theirs = {"MLFLOW_TRACKING_PASSWORD": "p", "MLFLOW_TRACKING_AUTH": "x", "MLFLOW_EXPERIMENT_NAME": "mine"}
+    found = kernels.tracking(theirs, "http://h:1/aidp", "t", experiment="~ana")
+    assert found["MLFLOW_TRACKING_URI"] == "http://h:1/aidp/mlflow"
+    assert found["MLFLOW_TRACKING_TOKEN"] == "t"
+    assert (found["MLFLOW_TRACKING_PASSWORD"], found["MLFLOW_TRACKING_AUTH"]) == (None, None)
+    assert not {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"} & set(found)
+    assert kernels.tracking({}, "u", "t", experiment="~ana")["MLFLOW_EXPERIMENT_NAME"] == "~ana"
+
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow" / "credentials").write_text("[mlflow]")
+    found = kernels.tracking({}, "u", "t")
+    assert (found["MLFLOW_TRACKING_USERNAME"], found["MLFLOW_TRACKING_PASSWORD"]) == ("aidp", "t")
+
+
+def test_system_metrics_are_on_where_the_setting_says_so_unless_the_user_said_otherwise() -> None:
+    name = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+    assert kernels.tracking({}, "u", "t", system_metrics=True)[name] == "true"
+    assert kernels.tracking({name: "false"}, "u", "t", system_metrics=True)[name] == "false"
 
 
 @pytest.mark.parametrize(

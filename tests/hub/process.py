@@ -3,7 +3,6 @@
 import os
 import pty
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,17 +10,13 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.processes import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 RUN = (
     "import argparse, sys; from aidp_ext.commands.hub import run; "
     "sys.exit(run(argparse.Namespace(port=int(sys.argv[1]), new_password='--new-password' in sys.argv)))"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def environment(state_dir: Path, **more: str) -> dict[str, str]:

@@ -144,7 +144,14 @@ def test_a_gateway_that_others_run_is_known_and_not_started(tmp_path):
     gateway = Gateway("http://10.0.0.7:9000", "t" * 32)
     settings = Settings(state_dir=tmp_path, gateway=gateway, service_environment={"OPENAI_API_KEY": "sk-1"})
     (service,) = configured(services, settings).JupyterHub.services
-    assert service == {"name": "aidp", "oauth_no_confirm": True, "url": "http://10.0.0.7:9000", "api_token": "t" * 32}
+    scopes = ["access:services!service=aidp", "custom:aidp:execute"]  # of its pages: not the admin's
+    assert service == {
+        "name": "aidp",
+        "oauth_no_confirm": True,
+        "oauth_client_allowed_scopes": scopes,
+        "url": "http://10.0.0.7:9000",
+        "api_token": "t" * 32,
+    }
 
 
 def test_prometheus_is_known_by_its_token_and_reads_metrics_only(tmp_path):

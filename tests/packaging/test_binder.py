@@ -60,5 +60,5 @@ def test_binder_installs_what_the_lab_extra_needs() -> None:
     # what conda brings, pip need not fetch again; a range that differs would be fetched twice
     environment = yaml.safe_load((REPO / "binder" / "environment.yml").read_text())["dependencies"]
     extra = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["optional-dependencies"]["lab"]
-    of_pip = {"aidp-ext[chat]"}  # pinned to the day, so pip brings them
+    of_pip = {"aidp-ext[chat,experiments]"}  # pinned to the day, so pip brings them
     assert set(extra) - of_pip <= {name.replace("matplotlib-base", "matplotlib") for name in environment}

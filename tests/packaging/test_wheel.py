@@ -42,6 +42,7 @@ def test_no_folder_is_in_the_wheel_that_only_its_makers_need(names: set[str], fo
         SHARED + "etc/jupyter/jupyter_server_config.d/aidp_ext.json",
         SHARED + "share/aidp/jupyterhub_config.py",
         SHARED + "share/jupyter/lab/settings/overrides.d/aidp-ext.json",
+        "aidp_ext/examples/experiment.ipynb",
         "aidp_ext/examples/penguins.ipynb",
         "aidp_ext/examples/penguins.csv",
         "aidp_ext/examples/README.md",

@@ -20,6 +20,7 @@ async def attack(url: str, token: str, folder: Path, *, seed: int = 1, examples:
     argv = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(_HERE / "schemathesis.toml"), "--no-color"]
     argv += ["run", f"{url}openapi.json", "--header", f"Authorization: Bearer {token}", "--checks", "all"]
     argv += ["--seed", str(seed), "--max-examples", str(examples), "--request-timeout", "30", "--continue-on-failure"]
+    argv += ["--exclude-path-regex", "^/mlflow"]  # what MLflow answers there is in no document of ours
     environment = {**os.environ, "PYTHONPATH": str(REPO), "SCHEMATHESIS_HOOKS": "tests.support.attack_checks"}
     process = await asyncio.create_subprocess_exec(
         *argv, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

@@ -13,7 +13,18 @@ from pathlib import Path
 from tests.support.processes import free_port, running, wait_for_http
 
 # What the machine's own environment says of models must not reach a test.
-FOREIGN = ("OPENAI_", "ANTHROPIC_", "GEMINI_", "OLLAMA_", "LOCAL_OPENAI_", "ALLOW_LOCAL", "AIDP_", "JUPYTER", "GITHUB_")
+FOREIGN = (
+    "OPENAI_",
+    "ANTHROPIC_",
+    "GEMINI_",
+    "OLLAMA_",
+    "LOCAL_OPENAI_",
+    "ALLOW_LOCAL",
+    "AIDP_",
+    "JUPYTER",
+    "GITHUB_",
+    "MLFLOW_",
+)
 
 
 def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:

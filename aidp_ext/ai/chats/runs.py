@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -21,11 +23,29 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SERVER = "the tracking server"
 
 
+class OwnServer(Protocol):
+    """A tracking server of this machine that is not at an address; it is started where needed."""
+
+    def request(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, timeout_s: float | None = 30.0
+    ) -> AbstractAsyncContextManager[Any]:
+        """Send one request and give the response, as aiohttp has it. Raises Unavailable and UpstreamError."""
+
+
 class TrackingServer:
     """Reads runs. Nothing is contacted before the first one is asked for."""
 
-    def __init__(self, environment: Mapping[str, str], is_closed: Callable[[], bool]) -> None:
-        """``environment`` names the server as MLflow's clients know it; ``is_closed``: nothing leaves the machine."""
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        is_closed: Callable[[], bool],
+        own: Callable[[], OwnServer] | None = None,
+    ) -> None:
+        """``environment`` names the server as MLflow's clients know it; ``is_closed``: nothing leaves the machine.
+
+        ``own`` is asked where the environment names none: to it nothing leaves.
+        """
+        self._own = own
         self._uri = environment.get("MLFLOW_TRACKING_URI", "").strip().rstrip("/")
         self._headers = _authorization(environment)
         self._is_closed = is_closed
@@ -40,28 +60,42 @@ class TrackingServer:
 
         Raises Unavailable without a server, InvalidRequest, NotFound, PolicyRefused, UpstreamError.
         """
-        if not self._uri.startswith(("http://", "https://")):
-            raise Unavailable(
-                "Runs cannot be read: MLFLOW_TRACKING_URI names no tracking server.",
-                next_step="Set it to an http(s) address and restart.",
-            )
         if not _RUN_ID.fullmatch(run_id):
             raise InvalidRequest(f"{run_id[:80]!r} is not the id of a run.")
-        url = f"{self._uri}/api/2.0/mlflow/runs/get?run_id={quote(run_id)}"
-        async with self._http.request(
-            "GET", url, server=_SERVER, headers=self._headers, total_timeout_s=_SECONDS, direct=self._is_here()
-        ) as response:
+        async with self._asked(run_id) as response:
             data = await response.content.read(_MOST_BYTES)
             while len(data) < _MOST_BYTES and (more := await response.content.read(_MOST_BYTES - len(data))):
                 data += more
         if response.status == 404:
             raise NotFound(f"The tracking server knows no run {run_id}.")
         if response.status != 200:
-            raise UpstreamInvalid(f"The tracking server at {shown(self._uri)} answered {response.status}.")
+            where = f" at {shown(self._uri)}" if self._is_at_an_address() else ""
+            raise UpstreamInvalid(f"The tracking server{where} answered {response.status}.")
         try:
             return _told(_ANSWER.decode(data).run)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UpstreamInvalid("What the tracking server says of the run cannot be understood.") from error
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, run_id: str) -> AsyncIterator[Any]:
+        path = "/api/2.0/mlflow/runs/get"
+        if self._is_at_an_address():
+            url = f"{self._uri}{path}?run_id={quote(run_id)}"
+            async with self._http.request(
+                "GET", url, server=_SERVER, headers=self._headers, total_timeout_s=_SECONDS, direct=self._is_here()
+            ) as response:
+                yield response
+        elif self._own is not None:
+            async with self._own().request("GET", path, params={"run_id": run_id}, timeout_s=_SECONDS) as response:
+                yield response
+        else:
+            raise Unavailable(
+                "Runs cannot be read: MLFLOW_TRACKING_URI names no tracking server.",
+                next_step="Set it to an http(s) address and restart.",
+            )
+
+    def _is_at_an_address(self) -> bool:
+        return self._uri.startswith(("http://", "https://"))
 
     def _may_contact(self, url: str) -> bool:
         return origin(url) == origin(self._uri) and (not self._is_closed() or self._is_here())

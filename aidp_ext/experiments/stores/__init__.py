@@ -1,0 +1,1 @@
+"""Where runs are read from and written to: the REST API of MLflow, and its own SQLite file."""
