@@ -2,6 +2,7 @@ import { actionsPlugins } from './actions/plugin';
 import { contextPlugins } from './ai/context/plugin';
 import { aiPlugins } from './ai/plugin';
 import { chatPlugins } from './chat/plugin';
+import { experimentsPlugins } from './experiments/plugin';
 import { gitPlugins } from './git/plugin';
 
 export { IContextGatherer } from './ai/context/tokens';
@@ -12,5 +13,6 @@ export default [
   ...contextPlugins,
   ...actionsPlugins,
   ...chatPlugins,
-  ...gitPlugins
+  ...gitPlugins,
+  ...experimentsPlugins
 ];
