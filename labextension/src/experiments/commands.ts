@@ -158,7 +158,8 @@ export class Desk implements IDesk {
     const { experiment, runs } = args;
     const place = { experiment, run: runs?.[0] };
     const { app, model, trans } = this._options;
-    await openMlflow(app.shell, model, trans, place);
+    const beginning = { experiment: this._view?.experiment?.id };
+    await openMlflow(app.shell, model, trans, place, beginning);
   }
 
   private async _newNotebook(folder: string): Promise<void> {

@@ -64,7 +64,7 @@ export class MlflowPages extends Widget {
   get address(): string {
     const { experiment, run } = this._place;
     const at = experiment
-      ? `#/experiments/${experiment}${run ? `/runs/${run}` : ''}`
+      ? `#/experiments/${experiment}/runs${run ? `/${run}` : ''}`
       : '';
     return this._model.api.mlflowUrl + at;
   }
@@ -129,7 +129,9 @@ export async function openMlflow(
   shell: JupyterFrontEnd.IShell,
   model: ExperimentsModel,
   trans: TranslationBundle,
-  place: IMlflowPlace
+  place: IMlflowPlace,
+  /** Where a new tab begins, unless it is said where. */
+  beginning: IMlflowPlace
 ): Promise<void> {
   const known = [...shell.widgets('main')].find(({ id }) => id === ID);
   const tab = (known as MlflowTab | undefined) ?? create(model, trans);
@@ -138,7 +140,7 @@ export async function openMlflow(
   }
   shell.activateById(ID);
   if (!known || place.experiment) {
-    await tab.content.open(place);
+    await tab.content.open(place.experiment ? place : beginning);
   }
 }
 
