@@ -127,11 +127,15 @@ class Live:
 
     async def _run(self) -> None:
         self._generation = ""
+        fault = ""
         while True:
             try:
                 await self._tick()
+                fault = ""
             except AidpError as error:  # a file that is locked, a disk that is full: it may be over the next time
-                log.info("runs were not looked at: %s", error.message)
+                if error.message != fault:  # it is asked often, and says it once
+                    log.info("runs were not looked at: %s", error.message)
+                fault = error.message
             except Exception:
                 log.exception("runs were not looked at")
             await asyncio.sleep(DIRECT_S if self._index.reads_directly else REST_S)

@@ -33,6 +33,8 @@ WAYS_TO_THE_ASSISTANT = (
     "AJAX-API/3.0/mlflow/assistant",
     "gateway/mlflow/v1/chat/completions",
     "ajax-api/2.0/mlflow/gateway-proxy?gateway_path=x",
+    "ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api/2.0/endpoints/&gateway_path=x",
+    "ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api/2.0/endpoints/x/invocations",
     "ajax-api/3.0/jobs/1",
 )
 
@@ -374,3 +376,10 @@ def test_one_that_fails_is_said_in_words_that_mlflows_clients_know(server: Serve
     assert told.json()["error_code"] == "TEMPORARILY_UNAVAILABLE"
     assert told.json()["message"] == told.json()["error"]["message"]
     assert fake.url.partition("/behind")[0] in told.json()["error"]["details"]["next_step"]
+
+
+def test_mlflows_page_may_ask_which_models_there_are_to_try(server: Server, fake: FakeMlflow) -> None:
+    for path in ("api/2.0/endpoints/", "api%2F2.0%2Fendpoints%2F"):
+        assert ask(server, f"aidp/mlflow/ajax-api/2.0/mlflow/gateway-proxy?gateway_path={path}").status == 200
+    refused = ask(server, "aidp/mlflow/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api/2.0/endpoints/", "POST", "{}")
+    assert refused.status == 403

@@ -53,6 +53,10 @@ _CLOSED = {
 }
 
 
+#: The question of MLflow's own page for models to try: refusing it would greet everybody with a warning.
+_LISTS_MODELS = ("GET", "/ajax-api/2.0/mlflow/gateway-proxy", "api/2.0/endpoints/")
+
+
 class OpenGate:
     """Lets one user do all with the runs, and nothing that is not about runs."""
 
@@ -62,7 +66,8 @@ class OpenGate:
 
     async def check(self, asked: Asked, body: bytes) -> Passage:
         """Return the request as it is. Raises Forbidden."""
-        refuse_closed(asked.path)
+        if (asked.method, asked.path, unquote(asked.query.removeprefix("gateway_path="))) != _LISTS_MODELS:
+            refuse_closed(asked.path)
         own = {name: value for name, value in asked.headers.items() if name.lower().startswith("x-mlflow-")}
         return Passage(asked.path, asked.query, headers=own)
 
