@@ -102,10 +102,10 @@ async def _beginning(process: asyncio.subprocess.Process, stdin: bytes | None, m
     stdout = process.stdout
 
     async def begin() -> bytes:
-        found = b""
+        found = bytearray()
         while len(found) <= most and (chunk := await stdout.read(65536)):
             found += chunk
-        return found
+        return bytes(found)
 
     async with asyncio.TaskGroup() as group:
         complaints = group.create_task(process.stderr.read())

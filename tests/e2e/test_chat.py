@@ -124,7 +124,7 @@ def test_a_chat_can_be_told_nothing_and_stays_so(chat: Locator, scripted: Script
     say(chat, "mean_age alone")
     expect(wait_for_cost(chat, 1)).to_contain_text("no context went along")
     assert told(scripted, "mean_age alone") == "mean_age alone"
-    path = f"{chat.locator('.jp-chat-sidepanel-widget-title').inner_text()}.chat"
+    path = f"{chat.locator('.jp-chat-sidepanel-widget-title').text_content()}.chat"
     page.reload()
     wait_for_lab(page)
     # which chat is there again is for jupyter-chat to say

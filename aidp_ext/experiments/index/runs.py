@@ -121,7 +121,7 @@ class RunIndex:
                 self._say(f"MLflow's database is not read directly: {error}")
         state = self._upstream.state()
         # One that runs elsewhere may be there again; our own is not started by a look at it
-        may_answer = state.state in ("ready", "remote") or state.kind != "local"
+        may_answer = state.state in ("ready", "remote") or (state.state == "failed" and state.kind != "local")
         if may_answer and time.monotonic() >= self._asked_again_at:
             if not self._is_rest:
                 await self._switch(is_rest=True)
