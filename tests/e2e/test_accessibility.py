@@ -65,7 +65,7 @@ def fenced(code: str, why: str) -> str:
 def test_axe_finds_nothing_in_the_status_bar_and_the_panel(theme: str, page: Page) -> None:
     code_cell(page, 2).locator(".cm-content").click()
     page.keyboard.type("import ")
-    ghost(page).wait_for()
+    ghost(page).first.wait_for()
     # A suggestion is dimmed, and can be read all the same.
     assert ours(page, f"{DOCUMENT} .jp-Cell.jp-mod-active .jp-GhostText") == []
     page.keyboard.press("Escape")

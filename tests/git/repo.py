@@ -8,6 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Who commits, where nobody else says it: an empty home knows nobody.
+NOBODY_ELSE = {
+    f"GIT_{role}_{what}": said
+    for role in ("AUTHOR", "COMMITTER")
+    for what, said in (("NAME", "Ana"), ("EMAIL", "ana@example.org"))
+}
+
 
 @dataclass(frozen=True)
 class Repo:
@@ -25,7 +32,8 @@ class Repo:
 
     def __call__(self, *args: str | bytes, stdin: bytes | None = None) -> str:
         """Run Git in it and return what it printed, without the last newline. Fails with Git's words."""
-        done = subprocess.run(["git", *args], cwd=self.root, input=stdin, capture_output=True)
+        env = {**NOBODY_ELSE, **os.environ}
+        done = subprocess.run(["git", *args], cwd=self.root, env=env, input=stdin, capture_output=True)
         assert not done.returncode, f"git {args}: {done.stderr.decode(errors='replace')}"
         return done.stdout.decode(errors="replace").removesuffix("\n")
 

@@ -467,7 +467,7 @@ async def test_local_only_holds_for_what_was_said_under_it(chat: ChatClient, loc
 async def test_a_mention_that_cannot_be_told_is_said(chat: ChatClient, local: Scripted) -> None:
     local.script("Well.", when="Compare")
     answer = await chat.ask("Compare @file:none.py, @run:1a2b and @df:people", metadata=model(LOCAL))
-    assert "Runs cannot be read: MLFLOW_TRACKING_URI names no tracking server." in answer["body"]
+    assert "The tracking server knows no run 1a2b." in answer["body"]
     assert "Cells and dataframes are known only" in answer["body"]
     assert len(about(answer)["notes"]) >= 2
 

@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +26,10 @@ _SERVER = "the tracking server"
 
 class OwnServer(Protocol):
     """A tracking server of this machine that is not at an address; it is started where needed."""
+
+    @property
+    def database(self) -> Path | None:
+        """The file where it keeps its runs, if in one."""
 
     def request(
         self, method: str, path: str, *, params: Mapping[str, Any] | None = None, timeout_s: float | None = 30.0
@@ -62,6 +67,8 @@ class TrackingServer:
         """
         if not _RUN_ID.fullmatch(run_id):
             raise InvalidRequest(f"{run_id[:80]!r} is not the id of a run.")
+        if self._has_nothing():
+            raise NotFound(f"The tracking server knows no run {run_id}.")
         async with self._asked(run_id) as response:
             data = await response.content.read(_MOST_BYTES)
             while len(data) < _MOST_BYTES and (more := await response.content.read(_MOST_BYTES - len(data))):
@@ -75,6 +82,13 @@ class TrackingServer:
             return _told(_ANSWER.decode(data).run)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UpstreamInvalid("What the tracking server says of the run cannot be understood.") from error
+
+    def _has_nothing(self) -> bool:
+        """Return whether our own server has never kept a run: it need not be started to know."""
+        if self._own is None or self._is_at_an_address():
+            return False
+        database = self._own().database
+        return database is not None and not database.exists()
 
     @contextlib.asynccontextmanager
     async def _asked(self, run_id: str) -> AsyncIterator[Any]:
