@@ -8,7 +8,7 @@ from typing import Any
 import schemathesis
 
 #: What Git and forges have rules for that no schema can say.
-_GITS_OWN = {"branch", "base", "path", "files", "name", "token", "host", "kind"}
+_GITS_OWN = {"branch", "base", "path", "files", "name", "token", "host", "kind", "url"}
 #: And MLflow: its search syntax, and which file is a model.
 _MLFLOWS_OWN = {"filter", "order_by", "artifact"}
 #: And the hub: how people and teams may be called.
