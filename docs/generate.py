@@ -39,7 +39,7 @@ REPO = Path(__file__).parents[1]
 #: The folders whose Python code may read variables of the environment.
 CODE = ("aidp_ext", "hub_config")
 #: The packages whose errors an endpoint may answer.
-SLICES = tuple(f"aidp_ext.{name}." for name in ("core", "git", "hub"))
+SLICES = tuple(f"aidp_ext.{name}." for name in ("core", "experiments", "git", "hub"))
 #: How a variable's name looks as a whole string in the code.
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)+")
 
@@ -450,7 +450,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "results.inc": results,
     "preflight.inc": preflight_figures,
     "openapi.json": lambda: openapi_document(app.ROUTES, "/aidp"),
-    "openapi-hub.json": lambda: openapi_document(hubservice.ROUTES, "/services/aidp/aidp"),
+    "openapi-hub.json": lambda: openapi_document(
+        (*hubservice.TRACKING_ROUTES, *hubservice.ROUTES), "/services/aidp/aidp"
+    ),
 }
 
 

@@ -157,7 +157,10 @@ def test_the_environment_page_is_env_example() -> None:
         assert one.says in page
 
 
-@pytest.mark.parametrize(("name", "routes"), [("openapi.json", app.ROUTES), ("openapi-hub.json", hubservice.ROUTES)])
+@pytest.mark.parametrize(
+    ("name", "routes"),
+    [("openapi.json", app.ROUTES), ("openapi-hub.json", (*hubservice.TRACKING_ROUTES, *hubservice.ROUTES))],
+)
 def test_the_openapi_documents_are_those_that_the_hosts_give(name: str, routes: tuple[web.Route, ...]) -> None:
     made = json.loads(generate.PAGES[name]())
     document = openapi.document(routes, made["servers"][0]["url"])

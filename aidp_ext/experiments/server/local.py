@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from aidp_ext.experiments.server import child, planner, schema
 from aidp_ext.experiments.server import record as records
 from aidp_ext.experiments.server.child import Setup
 from aidp_ext.experiments.server.record import Lock, Record
+from aidp_ext.experiments.server.sending import Sending
 from aidp_ext.experiments.server.wire import Wire
 from aidp_ext.experiments.upstream import TrackingState
 
@@ -33,7 +34,7 @@ _STATISTICS_S = 60.0
 _SHORT_LIFE_S = 60.0
 
 
-class LocalServer:
+class LocalServer(Sending):
     """MLflow for one state folder. Several Jupyter servers may share the folder, and then share the process."""
 
     def __init__(self, setup: Setup, *, kind: Literal["local", "team"] = "local", patience_s: float = 180.0) -> None:
@@ -85,31 +86,6 @@ class LocalServer:
     async def start(self) -> None:
         """Start it and return when it answers. Raises Unavailable, StorageError or DiskFull, with a next step."""
         await self._ready(insists=True)
-
-    @contextlib.asynccontextmanager
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        json: Any = None,
-        data: Any = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = 30.0,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request, as `Upstream` says it."""
-        sent = {"params": params, "json": json, "data": data, "headers": headers, "timeout_s": timeout_s}
-        async with self._sent(method, path, sent) as response:
-            yield response
-
-    @contextlib.asynccontextmanager
-    async def forward(
-        self, method: str, target: str, *, headers: Mapping[str, str], data: Any = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request on as it is, as `Upstream` says it."""
-        async with self._sent(method, target, {"headers": headers, "data": data, "raw": True}) as response:
-            yield response
 
     @contextlib.asynccontextmanager
     async def _sent(self, method: str, target: str, options: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -17,13 +17,14 @@ import aiohttp
 
 from aidp_ext.core.errors import StorageError, Unavailable, UpstreamError
 from aidp_ext.core.http import proxy_for, shown
+from aidp_ext.experiments.server.sending import Sending
 from aidp_ext.experiments.server.wire import Wire
 from aidp_ext.experiments.upstream import TrackingState
 
 _SERVER = "the tracking server"
 
 
-class RemoteServer:
+class RemoteServer(Sending):
     """The server at an address. Nothing is contacted before it is asked."""
 
     database: Path | None = None
@@ -54,31 +55,6 @@ class RemoteServer:
         """Look whether it answers. Raises UpstreamUnreachable, UpstreamTimeout and UpstreamInvalid."""
         async with self.request("GET", "/health", timeout_s=10.0):
             pass
-
-    @contextlib.asynccontextmanager
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        json: Any = None,
-        data: Any = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float | None = 30.0,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request, as `Upstream` says it."""
-        sent = {"params": params, "json": json, "data": data, "headers": headers, "timeout_s": timeout_s}
-        async with self._sent(method, path, sent) as response:
-            yield response
-
-    @contextlib.asynccontextmanager
-    async def forward(
-        self, method: str, target: str, *, headers: Mapping[str, str], data: Any = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request on as it is, as `Upstream` says it."""
-        async with self._sent(method, target, {"headers": headers, "data": data, "raw": True}) as response:
-            yield response
 
     @contextlib.asynccontextmanager
     async def _sent(self, method: str, target: str, options: dict[str, Any]) -> AsyncIterator[aiohttp.ClientResponse]:
