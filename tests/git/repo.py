@@ -12,7 +12,7 @@ from pathlib import Path
 NOBODY_ELSE = {
     f"GIT_{role}_{what}": said
     for role in ("AUTHOR", "COMMITTER")
-    for what, said in (("NAME", "Ana"), ("EMAIL", "ana@example.org"))
+    for what, said in (("NAME", "Ana Test"), ("EMAIL", "ana@example.org"))
 }
 
 

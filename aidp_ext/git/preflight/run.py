@@ -71,6 +71,7 @@ async def _look(
 
 def _without_doubles(drafts: list[Draft], most_bytes: int, choices: Choices) -> list[Draft]:
     """Return the findings without those of notebooks that are large by their outputs only, of which another tells."""
+    most_bytes = min(most_bytes, large.FORGES_REFUSE)
     outputs = {draft.path: draft.size or 0 for draft in drafts if draft.check == "outputs" and finding(draft, choices)}
     return [
         draft
