@@ -92,6 +92,28 @@ describe('preflight', () => {
     repository.dispose();
   });
 
+  it('is not cleared by a job that was over before', async () => {
+    const { repository } = setup({ changes: STAGED }, ({ what }) =>
+      what === 'POST preflight'
+        ? stream(check('secrets', finding()), DONE)
+        : what === 'GET ship'
+          ? json({
+              job: job(
+                { state: 'failed', commit: 'c1' },
+                'done',
+                'done',
+                'failed'
+              )
+            })
+          : null
+    );
+    await repository.preflight.run();
+    await repository.shipping.load();
+    expect(repository.shipping.job?.state).toBe('failed');
+    expect(repository.preflight.findings).toHaveLength(1);
+    repository.dispose();
+  });
+
   it('stops, and keeps what was found', async () => {
     const feed = new Feed();
     let signal: AbortSignal | null = null;

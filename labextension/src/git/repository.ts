@@ -73,12 +73,15 @@ export class Repository implements IDisposable {
       }
       isFollowed = isFollowingChecks;
     });
-    this.shipping.ended.connect((_, job) => {
+    this.shipping.ended.connect((_, { job, isNews }) => {
+      const isCommitted = job.commit !== null && hasCommitted(job);
       if (job.state === 'done') {
         this.draft.clear(job.message);
-        this.preflight.clear();
-      } else if (job.commit && hasCommitted(job)) {
+      } else if (isCommitted) {
         this.draft.committed(job.message);
+      }
+      // A job of yesterday took along nothing of what is looked at now.
+      if (isNews && (job.state === 'done' || isCommitted)) {
         this.preflight.clear();
       }
       _given.acted?.(false);

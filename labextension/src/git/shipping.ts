@@ -18,8 +18,8 @@ export class Shipping implements IDisposable {
     return this._changed;
   }
 
-  /** A job has come to its end, good or bad. */
-  get ended(): ISignal<this, IShipJob> {
+  /** A job has come to its end, good or bad; `isNews` is false where it had before this page knew of it. */
+  get ended(): ISignal<this, { job: IShipJob; isNews: boolean }> {
     return this._ended;
   }
 
@@ -131,6 +131,7 @@ export class Shipping implements IDisposable {
       return;
     }
     const abort = (this._abort = new AbortController());
+    this._isKnown = true;
     this._isStreaming = true;
     this._error = null;
     this._changed.emit();
@@ -178,20 +179,24 @@ export class Shipping implements IDisposable {
 
   private _take(job: IShipJob | null): void {
     const before = this._told;
+    const isNews = this._isKnown;
+    this._isKnown = true;
     this._job = job;
     this._told = job && `${job.id} ${job.state} ${job.updated_at}`;
     this._changed.emit();
     if (job && job.state !== 'running' && this._told !== before) {
-      this._ended.emit(job);
+      this._ended.emit({ job, isNews });
     }
   }
 
   private _abort: AbortController | null = null;
   private _changed = new Signal<this, void>(this);
-  private _ended = new Signal<this, IShipJob>(this);
+  private _ended = new Signal<this, { job: IShipJob; isNews: boolean }>(this);
   private _error: AidpError | null = null;
   private _isCancelling = false;
   private _isDisposed = false;
+  /** Whether the server has told how it stands, or was told to begin: what ends from then on is news. */
+  private _isKnown = false;
   private _isStreaming = false;
   private _job: IShipJob | null = null;
   private _told: string | null = null;
