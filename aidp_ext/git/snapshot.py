@@ -29,6 +29,7 @@ MOST_BYTES = 20_000_000  # of a patch
 _MOST_OF_ONE = 10_000_000  # bytes of a changed file: Git reads the whole of it before it says anything
 _MOST_UNTRACKED = 1_000_000  # bytes of a file that Git does not know yet
 _MOST_LEFT_OUT = 500  # large files, each an argument
+_CHECKPOINTS = b".ipynb_checkpoints"  # Jupyter's copies of what is there anyway
 _DIFF_S = 60.0
 _HEADER = b"diff --git "
 _PLAIN = re.compile(rb"[A-Za-z0-9._+@/-]+")
@@ -91,7 +92,7 @@ async def snapshot(root: Path, *, most_bytes: int = MOST_BYTES, env: Mapping[str
     except ProgramNotFound:
         return Snapshot()
     tracked = [entry for entry in seen.entries if entry.change.kind != "untracked"]
-    others = [entry for entry in seen.entries if entry.change.kind == "untracked"]
+    others = [one for one in seen.entries if one.change.kind == "untracked" and _CHECKPOINTS not in one.raw.split(b"/")]
     patch, is_cut = await _of_tracked(git, seen, tracked, most_bytes) if tracked else (b"", False)
     more, is_short = await asyncio.to_thread(_of_others, bytes(top), others, most_bytes - len(patch))
     whole = patch + more

@@ -68,6 +68,12 @@ async def test_what_is_not_committed_comes_back_on_a_branch(repo: Repo) -> None:
     assert not [entry for entry in (repo.root / ".git").iterdir() if entry.name.startswith("aidp-")]
 
 
+async def test_jupyters_own_copies_are_no_part_of_it(repo: Repo) -> None:
+    repo.write({".ipynb_checkpoints/a-checkpoint.ipynb": "{}", "nb/.ipynb_checkpoints/b-checkpoint.ipynb": "{}"})
+    seen = await snapshot(repo.root)
+    assert (seen.dirty, seen.patch) == (False, None)
+
+
 async def test_before_the_first_commit_the_patch_is_of_everything(tmp_path: Path) -> None:
     repo = Repo.make(tmp_path / "new")
     repo.write({"a.py": "a = 1\n", "b.py": "b = 1\n"})
