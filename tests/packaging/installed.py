@@ -28,6 +28,12 @@ class Venv:
         subprocess.run([sys.executable, "-m", "venv", self.prefix], check=True)
 
     @property
+    def site_packages(self) -> Path:
+        """Where its packages are installed."""
+        (found,) = self.prefix.glob("lib/python3*/site-packages")
+        return found
+
+    @property
     def environment(self) -> dict[str, str]:
         """Jupyter's folders are fresh; pip keeps the machine's configuration and cache, or each run would download."""
         machine = {name: value for name, value in clean_environment(self._home).items() if name != "PYTHONPATH"}
