@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import sysconfig
 import tomllib
 from pathlib import Path
@@ -19,11 +20,7 @@ from tests.support.processes import REPO
 
 @pytest.mark.timeout(600)
 def test_postbuild_makes_lab_open_with_the_example(tree: Path, venv: Venv, tmp_path: Path) -> None:
-    # As conda has filled the environment there: what aidp needs is in it, aidp is not.
-    (venv.site_packages / "conda.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    venv.run(
-        venv.bin / "python", "-m", "pip", "uninstall", "--yes", "--quiet", "setuptools", cwd=tmp_path
-    )  # conda's is newer
+    as_conda_fills_it(venv)
     printed = venv.run(tree / "binder" / "postBuild", cwd=tmp_path)
 
     assert "No broken requirements found." in printed
@@ -38,6 +35,20 @@ def test_postbuild_makes_lab_open_with_the_example(tree: Path, venv: Venv, tmp_p
         config = page.decode()
         assert '"name": "aidp-ext"' in config
         assert lab.get_json("api/contents/aidp_ext/examples/penguins.ipynb?content=0")["type"] == "notebook"
+
+
+def as_conda_fills_it(venv: Venv) -> None:
+    """Let an environment have what the tests' own has: on Binder all is there by then but aidp."""
+    venv.run(venv.bin / "python", "-m", "pip", "uninstall", "--yes", "--quiet", "setuptools", cwd=venv.prefix)
+    (venv.site_packages / "conda.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    lab = Path("share", "jupyter", "lab")
+    (venv.prefix / lab).mkdir(parents=True)
+    for part in ("static", "schemas", "themes"):
+        (venv.prefix / lab / part).symlink_to(sys.prefix / lab / part)
+    for program in Path(sys.executable).parent.glob("jupyter*"):
+        ours = venv.bin / program.name
+        ours.write_text(program.read_text().replace(str(Path(sys.executable).parent), str(venv.bin)))
+        ours.chmod(0o755)
 
 
 def test_postbuild_fails_where_the_extension_is_switched_off(tree: Path, tmp_path: Path) -> None:
