@@ -12,6 +12,7 @@ from bench import (
     experiments,
     figures,
     git,
+    hub,
     lab,
     ledger,
     metric_logging,
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "git": git.run,
     "experiments": experiments.run,
     "logging": metric_logging.run,
+    "hub": hub.run,
 }
 
 
