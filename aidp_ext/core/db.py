@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 10.0  # how long one waits for another's write to end
 _MIGRATING = 4_027_301  # PostgreSQL's advisory locks are numbers; any that nobody else uses
+
+_ALEMBIC = threading.Lock()
+"""What a migration calls (``op``, ``context``) is one for the whole process: two at a time would meet each other's."""
 
 
 class Database:
@@ -202,7 +206,8 @@ def _upgrade(connection: Connection, migrations: Path, version_table: str = "ale
     if current == script.get_current_head():
         return
     try:
-        command.upgrade(config, "head")
+        with _ALEMBIC:
+            command.upgrade(config, "head")
     except CommandError as error:
         raise StorageError(
             "The database was written by a newer version of aidp.", next_step="Update aidp, or restore a backup."

@@ -37,6 +37,7 @@ waits = Table(
     Column("kind", String, nullable=False),
     Column("number", BigInteger, nullable=False, unique=True),
     Column("since_ms", BigInteger, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False, server_default="0"),
 )
 
 #: One row: whoever changes anything raises its number first, so that they come one after the other.

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -40,6 +40,11 @@ class Overview(Struct, frozen=True):
     leases: tuple[Lease, ...]
     waits: tuple[Wait, ...]
     places: Mapping[str, Place]  # by holder
+    now_ms: int
+
+    def is_wanted(self, lease: Lease) -> bool:
+        """Return whether somebody waits for the device of a lease."""
+        return schedule.is_wanted(State(dict(self.devices), waits={wait.holder: wait for wait in self.waits}), lease)
 
 
 class Leases:
@@ -61,6 +66,12 @@ class Leases:
         self._clock = clock
         self._engine: Engine | None = None
         self._thread = ThreadPoolExecutor(1, "aidp-leases")
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there may be something in the database: a file that is not there holds nothing."""
+        kind, _, path = self._url.partition(":///")
+        return kind != "sqlite" or Path(path).exists()
 
     async def close(self) -> None:
         """Close the database."""
@@ -94,6 +105,19 @@ class Leases:
         """Let go of what a server has, is offered or waits for; nothing where that is nothing."""
         await self._change(lambda state, now: schedule.give_back(state, self._rules, holder, now))
 
+    async def leave(self, holder: str) -> None:
+        """Wait no more, and decline what is offered. Raises Conflict where the server has its GPU already."""
+
+        def work(state: State, now: int) -> bool:
+            lease = state.lease_of(holder)
+            if lease is not None and lease.is_held:
+                return False
+            schedule.give_back(state, self._rules, holder, now)
+            return True
+
+        if not await self._change(work):
+            raise Conflict("This server has its GPU already.", next_step="Stop the server to give it back.")
+
     async def extend(self, holder: str) -> Lease:
         """Let a lease last anew from now. Raises Conflict where somebody waits, NotFound where there is none."""
 
@@ -113,9 +137,12 @@ class Leases:
         there = frozenset(running)
         return await self._change(lambda state, now: schedule.see(state, self._rules, there, now))
 
-    async def to_end(self) -> list[Lease]:
-        """Return the leases that are over and waited for: their servers are to be stopped, and then give back."""
-        return await self._change(lambda state, now: schedule.to_end(state, self._rules, now))
+    async def to_end(self, idle: Collection[str] = ()) -> list[Lease]:
+        """Return the leases that are over and waited for: their servers are to be stopped, and then give back.
+
+        ``idle`` are devices that do nothing; their leases count as over.
+        """
+        return await self._change(lambda state, now: schedule.to_end(state, self._rules, now, idle))
 
     async def look(self) -> Overview:
         """Return everything as it is now."""
@@ -123,26 +150,34 @@ class Leases:
         def work(state: State, now: int) -> Overview:
             schedule.advance(state, self._rules, now)
             leases, waits = tuple(state.leases.values()), tuple(state.waits.values())
-            return Overview(dict(state.devices), leases, waits, schedule.places(state, self._rules, now))
+            return Overview(dict(state.devices), leases, waits, schedule.places(state, self._rules, now), now)
 
         return await self._change(work)
 
     # --- the database, in a thread of its own
 
     async def _change(self, work: Callable[[State, int], T]) -> T:
-        return await self._do(self._in_turn, work)
+        loop = asyncio.get_running_loop()
+
+        def change() -> T:
+            result, before, after = self._in_turn(work)
+            # In the loop, where others write to the record too, and even if whoever asked has been cancelled.
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._tell, before, after)
+            return result
+
+        return await self._do(change)
 
     async def _do(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, functools.partial(work, *args))
 
-    def _in_turn(self, work: Callable[[State, int], T]) -> T:
+    def _in_turn(self, work: Callable[[State, int], T]) -> tuple[T, State, State]:
         with self._begin() as connection:
             state = _load(connection)
             before = State(dict(state.devices), dict(state.leases), dict(state.waits), state.number)
             result = work(state, round(self._clock() * 1000))
             _save(connection, before, state)
-        self._tell(before, state)
-        return result
+        return result, before, state
 
     def _tell(self, before: State, after: State) -> None:
         for device, lease in before.leases.items():
@@ -218,5 +253,8 @@ def _save(connection: Connection, before: State, after: State) -> None:
         connection.execute(delete(waits).where(waits.c.holder.in_(gone)))
     if rows := [asdict(one) for holder, one in after.waits.items() if holder not in before.waits]:
         connection.execute(insert(waits), rows)
+    for holder, wait in after.waits.items():
+        if before.waits.get(holder, wait) != wait:
+            connection.execute(update(waits).where(waits.c.holder == holder).values(**asdict(wait)))
     if after.number != before.number:
         connection.execute(update(turn).values(number=after.number))

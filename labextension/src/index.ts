@@ -4,6 +4,7 @@ import { aiPlugins } from './ai/plugin';
 import { chatPlugins } from './chat/plugin';
 import { experimentsPlugins } from './experiments/plugin';
 import { gitPlugins } from './git/plugin';
+import { hubPlugins } from './hub/plugin';
 
 export { IContextGatherer } from './ai/context/tokens';
 export { IAiModel } from './ai/tokens';
@@ -14,5 +15,6 @@ export default [
   ...actionsPlugins,
   ...chatPlugins,
   ...gitPlugins,
-  ...experimentsPlugins
+  ...experimentsPlugins,
+  ...hubPlugins
 ];
