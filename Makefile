@@ -34,7 +34,7 @@ hub: $(DONE)/hub ## JupyterHub for a team, on port 8000
 doctor: $(DONE)/hub ## what is here, what is missing, and the next step
 	@$(AIDP) doctor
 
-test: $(DONE)/test $(DONE)/hub $(DONE)/browser $(DONE)/litellm $(DONE)/openai-tests $(DONE)/collab $(DONE)/jlg ## all tests, in a real browser too
+test: $(DONE)/test $(DONE)/hub $(DONE)/browser $(DONE)/litellm $(DONE)/openai-tests $(DONE)/jlg $(DONE)/image ## all tests, in a real browser too
 	@cd labextension && npm run --silent test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
@@ -109,10 +109,16 @@ endef
 $(DONE)/lab: pyproject.toml constraints.txt $(wildcard jupyter-config/*/*.json) $(BUNDLE)
 	$(call install,lab)
 
-$(DONE)/hub: $(DONE)/lab hub_config/proxy/package-lock.json
+$(DONE)/hub: $(DONE)/lab $(DONE)/live hub_config/proxy/package-lock.json
 	$(need_node)
 	$(call install,lab$(comma)hub)
 	@cd hub_config/proxy && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+# Live editing, for the servers that a hub starts: in a folder of its own, since every Lab that finds it has it on.
+$(DONE)/live: hub_config/live.txt | $(BIN)/python
+	@rm -rf $(VENV)/live
+	@$(PIP) --no-deps --target $(VENV)/live --requirement hub_config/live.txt
 	@touch $@
 
 # Torch first and by itself: here that is a build for CPUs, and no resolver may choose another one.
@@ -138,6 +144,19 @@ $(DONE)/browser: $(DONE)/test
 	@$(BIN)/python tests/support/browser.py
 	@touch $@
 
+# Docker's engine, and in it the image of a user's server: containers are tested as they are. Without one, those tests
+# say why they are skipped. Most of the image is a layer that stays until a version changes.
+$(DONE)/engine: $(DONE)/test
+	@$(BIN)/python -m tests.support.engine
+	@touch $@
+
+IMAGE_FILES := $(wildcard deploy/*) pyproject.toml constraints.txt hub_config/proxy/package.json \
+               $(shell find aidp_ext hub_config -name '*.py' -o -name '*.html' -o -name '*.ipynb' 2>/dev/null | grep -v node_modules)
+
+$(DONE)/image: $(DONE)/engine $(BUNDLE) $(DONE)/build $(IMAGE_FILES)
+	@$(BIN)/python -m tests.support.image
+	@touch $@
+
 # LiteLLM asks aidp as a client does. It wants an older openai than the rest, so it lives apart (about 340 MB);
 # with tools it wants mcp, which it does not install by itself.
 $(DONE)/litellm: | $(BIN)/python
@@ -152,14 +171,6 @@ define beside_main
 	@echo "import site; site.addsitedir('$(CURDIR)/$(VENV)/lib/$$($(BIN)/python -c 'import sys; print("python%d.%d" % sys.version_info[:2])')/site-packages')" \
 	  > "$$($(VENV)/$(1)/bin/python -c 'import site; print(site.getsitepackages()[0])')/main.pth"
 endef
-
-# Live editing, apart from the rest: everything else is tested without it.
-$(DONE)/collab: $(DONE)/test
-	@echo "Setting up: jupyter-collaboration, for the tests …"
-	$(call beside_main,collab)
-	@$(VENV)/collab/bin/python -m pip --disable-pip-version-check install -qq --prefer-binary --constraint constraints.txt \
-	  jupyter-collaboration==5.0.4
-	@touch $@
 
 # jupyterlab-git's own tests are in its source distributions only, of the same version as it is; what they need beside it
 # lies in an environment of its own.

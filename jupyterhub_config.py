@@ -5,9 +5,9 @@
 
 import os
 
-from hub_config import auth, network, roles, services, spawner
+from hub_config import auth, gpu, network, roles, services, spawner
 from hub_config.settings import Settings
 
 settings = Settings.from_env(os.environ)
-for part in (network, auth, spawner, services, roles):
+for part in (network, auth, gpu, spawner, services, roles):
     part.apply(c, settings)

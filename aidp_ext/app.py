@@ -24,6 +24,7 @@ from tornado import web
 from tornado.websocket import WebSocketHandler
 from traitlets import Bool, List, Unicode, default
 
+from aidp_ext import live
 from aidp_ext._version import __version__
 from aidp_ext.ai.actions.routes import ROUTES as ACTION_ROUTES
 from aidp_ext.ai.actions.service import ActionService
@@ -37,6 +38,7 @@ from aidp_ext.ai.context.service import ContextService
 from aidp_ext.ai.routes import ROUTES as AI_ROUTES
 from aidp_ext.ai.routes import USER_ROUTES as AI_USER_ROUTES
 from aidp_ext.ai.service import AiService
+from aidp_ext.busy import Busy
 from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import Forbidden, StorageError, Unauthenticated
 from aidp_ext.core.openapi import PATTERN, OpenApi
@@ -47,6 +49,8 @@ from aidp_ext.experiments.routes import ROUTES as EXPERIMENT_ROUTES
 from aidp_ext.git.config import GitConfig
 from aidp_ext.git.credentials import Credentials, HubSignIn
 from aidp_ext.git.routes import ROUTES as GIT_ROUTES
+from aidp_ext.hub.lease_routes import USER_ROUTES as GPU_ROUTES
+from aidp_ext.hub.link import HubGpus
 from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
 from aidp_ext.personas import Personas
 from aidp_ext.tracking import Host, Tracking, for_team, team_uri
@@ -91,6 +95,7 @@ ROUTES: tuple[Route, ...] = (
     *ACTION_ROUTES,
     *CHAT_ROUTES,
     *GIT_ROUTES,
+    *GPU_ROUTES,
     *EXPERIMENT_ROUTES,
     *MLFLOW_ROUTES,
     (r".*", UnknownEndpoint),
@@ -236,6 +241,7 @@ class AidpApp(ExtensionApp):
     name = "aidp_ext"
     classes = [AiConfig, ExperimentsConfig, GitConfig]
     kernels: Kernels | None = None
+    busy: Busy | None = None
 
     state_dir = Unicode(
         help="Where the mode and the audit record are kept. Default: aidp/ in Jupyter's data folder."
@@ -277,6 +283,8 @@ class AidpApp(ExtensionApp):
         self.settings["aidp_chat"] = ChatService(self.ai, self.context, workspace, self.tracking.run)
         self.settings["aidp_chat_user"] = self._name_of_sender
         self._initialize_git(workspace)
+        self.gpus = HubGpus.from_env(os.environ)
+        self.settings["aidp_gpus"] = self.gpus
         self.personas.confine(allow_workspace=self.allow_workspace_personas)
         self.settings["aidp_routes"] = ROUTES
 
@@ -343,9 +351,12 @@ class AidpApp(ExtensionApp):
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         logging.getLogger("aidp").parent = self.log
         self._start_kernels(serverapp)  # before anything is awaited: no kernel may come first
+        live.save_at_the_end(serverapp)
         await self._start_credentials()
         await self.ai.start()
         self.experiments.look_back()
+        self.busy = Busy(serverapp)
+        self.busy.start()
         # What is loaded by then stays, and a collector that looks through it costs a twentieth of each request.
         self.ai.after_first_look(gc.freeze)
 
@@ -375,6 +386,8 @@ class AidpApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """End what is under way."""
+        if self.busy is not None:
+            await self.busy.stop()
         if self.kernels is not None:
             await self.kernels.stop()
         self.context.close()
@@ -383,5 +396,7 @@ class AidpApp(ExtensionApp):
             await self.git.close()
         await self.experiments.close()
         await self.credentials.stop()
+        if self.gpus is not None:
+            await self.gpus.close()
         self.audit.close()
         await self.ai.stop()

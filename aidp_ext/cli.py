@@ -1,4 +1,4 @@
-"""The `aidp` command: `aidp lab`, `aidp hub`, `aidp doctor`, `aidp audit`. What `make` calls."""
+"""The `aidp` command: `aidp lab`, `aidp hub`, `aidp hub check`, `aidp doctor`, `aidp audit`. What `make` calls."""
 
 from __future__ import annotations
 
@@ -45,6 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     hub.add_argument("--port", type=int, help="the port (AIDP_HUB_PORT, or 8000)")
     hub.add_argument("--new-password", action="store_true", help="make a new password for the local sign-in")
     hub.set_defaults(run=_hub)
+    parts = hub.add_subparsers(metavar="[check]")
+    check = parts.add_parser("check", help="look at everything that the hub needs, and start nothing")
+    check.add_argument("--json", action="store_true", help="as JSON")
+    check.set_defaults(run=_hub_check)
 
     doctor = commands.add_parser("doctor", help="what is here, what is missing, and the next step")
     doctor.add_argument("--json", action="store_true", help="as JSON")
@@ -78,6 +82,12 @@ def _hub(args: argparse.Namespace) -> int:
     from aidp_ext.commands import hub
 
     return hub.run(args)
+
+
+def _hub_check(args: argparse.Namespace) -> int:
+    from aidp_ext.commands import hub_check
+
+    return hub_check.run(args)
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import hmac
 import logging
 import os
 import secrets
@@ -36,8 +37,15 @@ from aidp_ext.experiments.proxy.routes import ROUTES as MLFLOW_ROUTES
 from aidp_ext.experiments.routes import ROUTES as EXPERIMENT_ROUTES
 from aidp_ext.experiments.team.routes import ROUTES as ACCESS_ROUTES
 from aidp_ext.gateway import KEYS_FILE, SERVICE_CONFIG, load_config, read_keys, token_cache_s
+from aidp_ext.hub.admin import Admin
+from aidp_ext.hub.admin_routes import ROUTES as ADMIN_ROUTES
+from aidp_ext.hub.lease_routes import ROUTES as LEASE_ROUTES
+from aidp_ext.hub.metrics import HubMetrics
+from aidp_ext.hub.roster import Roster
 from aidp_ext.hub.token_routes import ROUTES as TOKEN_ROUTES
 from aidp_ext.hub.tokens import ForgeTokens
+from aidp_ext.hub_parts import spend_of
+from aidp_ext.team_gpus import ServiceGpus, service_gpus
 from aidp_ext.team_tracking import TeamTracking, team_tracking
 
 log = logging.getLogger("aidp")
@@ -74,6 +82,9 @@ class Metrics(Api):
         """Return all metrics of this process, to who may read them: admins, and a service such as Prometheus."""
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+        hub: HubMetrics | None = self.settings.get("aidp_hub_metrics")
+        if hub is not None:
+            await hub.refresh(self.settings.get("aidp_leases"))
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(generate_latest())
 
@@ -85,6 +96,8 @@ ROUTES: tuple[Route, ...] = (
     (PATTERN, OpenApi),
     *AI_ROUTES,
     *TOKEN_ROUTES,
+    *ADMIN_ROUTES,
+    *LEASE_ROUTES,
     (r".*", UnknownEndpoint),
 )
 
@@ -113,9 +126,23 @@ class _Identified(HubOAuthenticated):
         """Whether the caller may see what others did.
 
         By the token's scope, not by who holds it: an admin's own server asks with a token that is nobody's but its
-        owner's, and whatever runs there must not see more.
+        owner's, and whatever runs there must not see more. Nor must a page of MLflow's that an admin has opened, whose
+        content others made: their browser's session is for the admin's page alone.
         """
-        return bool(self.hub_auth.check_scopes({ADMIN}, self.current_user))
+        return self.is_program() and bool(self.hub_auth.check_scopes({ADMIN}, self.current_user))
+
+    def is_program(self) -> bool:
+        """Whether a token in the request says who calls; else it is a cookie, which a browser sends by itself."""
+        return bool(getattr(self, "_token_authenticated", False))  # JupyterHub's mark
+
+    def page_token(self) -> str:
+        """What the admin's page is given for this session, and no other page can find out."""
+        known = f"admin's page:{self.who()}:{self.xsrf_token.decode()}"
+        return hmac.new(self.hub_auth.api_token.encode(), known.encode(), "sha256").hexdigest()
+
+    def hub_address(self) -> str:
+        """Where the hub's own pages are: a path, or a whole address where each user has a domain."""
+        return str(self.hub_auth.hub_host + self.hub_auth.hub_prefix)
 
     async def prepare(self) -> None:
         headers = self.request.headers
@@ -148,7 +175,7 @@ class _Identified(HubOAuthenticated):
         headers = self.request.headers
         return (
             self.request.method == "GET"
-            and self.request.path.endswith("/mlflow/")
+            and self.request.path.endswith(("/mlflow/", "/hub/admin"))
             and "Authorization" not in headers
             and headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
             and "text/html" in headers.get("Accept", "")
@@ -219,7 +246,7 @@ def guard(method: Callable[..., Any], action: Action, is_websocket: bool) -> Cal
 
 
 class Callback(HubOAuthCallbackHandler):
-    """``oauth_callback``: where the hub's sign-in leads back to, for MLflow's pages in a browser."""
+    """``oauth_callback``: where the hub's sign-in leads back to, for the admin's page and MLflow's in a browser."""
 
 
 def make_app(
@@ -229,11 +256,14 @@ def make_app(
     cache_s: int = 30,
     forge: ForgeTokens | None = None,
     tracking: TeamTracking | None = None,
+    admin: Admin | None = None,
+    gpus: ServiceGpus | None = None,
 ) -> web.Application:
     """Return the application. ``prefix`` is the service's path on the hub, with slashes at both ends.
 
     ``cache_s`` is how long, in seconds, a token that was revoked may still pass; ``forge`` has the users' tokens at
-    the forge where the hub signs in; ``tracking`` has the team's runs.
+    the forge where the hub signs in; ``tracking`` has the team's runs; ``admin`` knows the hub's users;
+    ``gpus`` are what it leases to them.
     """
     # Before its cache is first used: a revoked token must not live for the default five minutes.
     HubOAuth.instance(cache_max_age=cache_s)
@@ -242,9 +272,13 @@ def make_app(
     handlers: list[Any] = [(rf"{prefix}oauth_callback", Callback), *bound]
     # xsrf_cookies stays off: Tornado would check before the user is known, and HubOAuth checks cookie requests itself.
     app = web.Application(handlers, cookie_secret=secrets.token_bytes(32), websocket_ping_interval=30)
-    app.settings.update(aidp_ai=ai, aidp_routes=routes, aidp_forge=forge)
+    app.settings.update(aidp_ai=ai, aidp_routes=routes, aidp_forge=forge, aidp_admin=admin)
+    if admin is not None:
+        app.settings["aidp_hub_metrics"] = HubMetrics(admin.roster)
     if tracking is not None:
         app.settings.update(tracking.settings())
+    if gpus is not None:
+        app.settings.update(gpus.settings())
     return app
 
 
@@ -262,10 +296,15 @@ async def serve() -> None:
     audit = AuditLog(state / "audit.jsonl")  # the same file as that of the AI's calls: a lock orders the records
     forge = ForgeTokens(env["JUPYTERHUB_API_URL"], env["JUPYTERHUB_API_TOKEN"], audit.append)
     tracking = team_tracking(state, audit.append, explain_with(ai))
-    app = make_app(prefix, ai, cache_s=token_cache_s(env), forge=forge, tracking=tracking)
+    roster = Roster(env["JUPYTERHUB_API_URL"], env["JUPYTERHUB_API_TOKEN"])
+    admin = Admin(roster, audit.path, audit.append, spend_of(ai))
+    gpus = service_gpus(env, state, audit.append, env["JUPYTERHUB_API_URL"], env["JUPYTERHUB_API_TOKEN"])
+    app = make_app(prefix, ai, cache_s=token_cache_s(env), forge=forge, tracking=tracking, admin=admin, gpus=gpus)
     server = HTTPServer(app, max_buffer_size=4 * config.max_prompt_bytes)
     server.listen(address.port or 0, address.hostname or "127.0.0.1")
     await ai.start()
+    if gpus is not None:
+        gpus.start()
     # What is loaded by then stays, and a collector that looks through it costs a twentieth of each request.
     ai.after_first_look(gc.freeze)
     stop = asyncio.Event()
@@ -274,10 +313,13 @@ async def serve() -> None:
     log.info("aidp %s serves %s", __version__, prefix)
     await stop.wait()
     server.stop()
+    if gpus is not None:
+        await gpus.close()
     if tracking is not None:
         await tracking.close()
     await ai.stop()
     await forge.close()
+    await admin.close()
     audit.close()
     await server.close_all_connections()
 

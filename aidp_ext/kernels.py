@@ -28,6 +28,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from aidp_ext import live
+
 #: Names of variables that stay in the server: keys that aidp reads, and what opens Jupyter and the hub.
 HIDDEN = (
     *("ANTHROPIC_*TOKEN", "GEMINI_API_KEY", "LOCAL_OPENAI_API_KEY"),
@@ -110,7 +112,7 @@ def changes(current: Mapping[str, str], url: str, token: str, hidden: Sequence[s
         "AIDP_AI_URL": url,
         "AIDP_AI_TOKEN": token,
     }
-    return {**lost, **given, **_without_proxy(current, url)}
+    return {**lost, **given, **live.without(current), **_without_proxy(current, url)}
 
 
 def tracking(

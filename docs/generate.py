@@ -33,6 +33,7 @@ from aidp_ext.app import AidpApp
 from aidp_ext.core import errors, openapi, web
 from aidp_ext.experiments.config import ExperimentsConfig
 from aidp_ext.git.config import GitConfig
+from hub_config.table import SETTINGS
 
 REPO = Path(__file__).parents[1]
 
@@ -247,10 +248,10 @@ def error_classes() -> list[type[errors.AidpError]]:
 def command_errors() -> list[tuple[str, str]]:
     """What the `aidp` command may end with before anything starts: codes, each with its messages."""
     found: dict[str, list[str]] = {}
-    for path in sorted((REPO / "aidp_ext" / "commands").glob("*.py")):
+    for path in [*sorted((REPO / "aidp_ext" / "commands").glob("*.py")), REPO / "hub_config" / "engine.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "CannotStart":
-                code, message = node.args
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("CannotStart", "EngineFault"):
+                code, message = node.args[:2]
                 assert isinstance(code, ast.Constant)
                 found.setdefault(str(code.value), []).append(_template(message))
     return [(code, " — ".join(messages)) for code, messages in sorted(found.items())]
@@ -341,11 +342,13 @@ MLFLOWS_WORDS = {
     *("BAD_REQUEST", "INTERNAL_ERROR", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "NOT_FOUND", "PERMISSION_DENIED"),
     *("REQUEST_LIMIT_EXCEEDED", "RESOURCE_ALREADY_EXISTS", "RESOURCE_CONFLICT", "RESOURCE_DOES_NOT_EXIST"),
     *("RESOURCE_EXHAUSTED", "TEMPORARILY_UNAVAILABLE"),
-    *("O_NOFOLLOW", "SC_PAGE_SIZE", "SC_PHYS_PAGES"),  # the system's
+    *("O_NOFOLLOW", "SC_PAGE_SIZE", "SC_PHYS_PAGES", "NET_ADMIN"),  # the system's
 }
 # What kernels, terminals and the tracking server's process get from aidp, or keep of what it has.
 SET_FOR_CHILDREN = {
     *("AIDP_CELL", "AIDP_JOB_ID", "AIDP_KERNEL_LOG", "JUPYTERHUB_SERVER_NAME"),
+    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "JUPYTERHUB_ACTIVITY_INTERVAL", "JUPYTERHUB_ACTIVITY_URL"),
+    *("JUPYTER_PATH", "JUPYTER_CONFIG_PATH"),
     *("CONDA_DEFAULT_ENV", "CONDA_PREFIX", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_DIR", "SSL_CERT_FILE"),
     *("DO_NOT_TRACK", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_SERVER_ALLOWED_HOSTS"),
     *("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "MLFLOW_TRACKING_AUTH"),
@@ -389,6 +392,29 @@ def environment() -> str:
             if one.section == section
         ]
         parts += [f"## {section}", _table(("Variable", "Value", "Meaning"), rows)]
+    return _page(parts)
+
+
+def hub_settings() -> str:
+    """The hub's settings, from the table that reads them."""
+    parts = [
+        "# Settings of the hub",
+        "Each has two names: a variable of the environment (or of `.env`), and a key of `[hub]` in `aidp.toml`, in the"
+        " folder that the hub is started in or where `AIDP_HUB_CONFIG` says. The environment comes first. A key that"
+        " is none is refused, and so is a secret that stands in an example, that is too short to have been generated,"
+        " or that lies in a file which others can read (`chmod 600`). Lists are texts between commas, or TOML's"
+        " lists; `[[hub.profiles]]` are tables.",
+        '```toml\n[hub]\nsign_in = "github"\ngithub_client_id = "…"\ngithub_client_secret = "…"\n'
+        'github_allowed_organizations = ["example"]\nadmin_teams = ["example:platform"]\n'
+        'oauth_callback_url = "https://hub.example.org/hub/oauth_callback"\n```',
+    ]
+    for section in dict.fromkeys(one.section for one in SETTINGS):
+        rows = [
+            (f"`{one.name}`", f"`{one.key}`", one.default, one.says + (" *Secret.*" if one.is_secret else ""))
+            for one in SETTINGS
+            if one.section == section
+        ]
+        parts += [f"## {section}", _table(("Variable", "Key in `[hub]`", "If unset", "Meaning"), rows)]
     return _page(parts)
 
 
@@ -446,6 +472,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": error_reference,
     "reasons.md": reasons,
     "environment.md": environment,
+    "hub-settings.md": hub_settings,
     "command.md": command,
     "results.inc": results,
     "preflight.inc": preflight_figures,

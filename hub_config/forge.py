@@ -25,30 +25,61 @@ from jupyterhub.apihandlers.base import APIHandler
 from oauthenticator.github import GitHubOAuthenticator
 from tornado import web
 from tornado.httpclient import HTTPClientError
+from traitlets import Set
 
+from hub_config.callback import meaning
+from hub_config.given import SettingsError
 from hub_config.roles import FORGE_SCOPE
-from hub_config.settings import SettingsError
+from hub_config.signed import KnownPeople
+from hub_config.standing import Dismissed, Face, SignedOut, Standing, Unreachable, face
+from hub_config.teams import Membership
 
 #: A token that ends within this many seconds is renewed before it is handed out: a push may take a while.
 MARGIN_S = 900.0
-#: Seconds that a page of the hub's waits for GitHub to say whether somebody is still signed in there.
-CHECK_S = 5.0
 
 
-class SignedOut(Exception):
-    """GitHub takes the user's tokens no more, or there are none: only a new sign-in helps."""
+class GitHubSignIn(KnownPeople, GitHubOAuthenticator):
+    """GitHub's sign-in, which knows people by their ids, and hands out the tokens of those who signed in."""
 
-
-class Unreachable(Exception):
-    """GitHub gave no answer that says anything about the user."""
-
-
-class GitHubSignIn(GitHubOAuthenticator):
-    """GitHub's sign-in, which hands out the tokens of those who signed in."""
+    admin_teams = Set(config=True, help="organization:team, whose members administer the hub.")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._looks: dict[str, asyncio.Task[dict[str, Any]]] = {}
+
+    def id_of(self, user_info: Mapping[str, Any]) -> str:
+        """Return the number that GitHub gave the account; logins get changed, and taken by others."""
+        return str(int(user_info["id"]))
+
+    def name_of(self, user_info: Mapping[str, Any]) -> str:
+        """Return the login."""
+        return str(user_info["login"]).lower()
+
+    def face_of(self, account: str, user_info: Mapping[str, Any]) -> Face:
+        """Return the name and the picture of the profile."""
+        return face(account, user_info.get("name") or user_info.get("login"), user_info.get("avatar_url"))
+
+    async def standing(self, user_info: Mapping[str, Any], tokens: Mapping[str, Any]) -> Standing:
+        """Return the teams of the organisations that are named, and whether one of them lets the user in."""
+        ask = Membership(self.httpfetch, self.github_api, self.build_userdata_request_headers(**_bearer(tokens)))
+        return await ask.standing(str(user_info["login"]), self.allowed_organizations, self.admin_teams)
+
+    async def look(self, user: Any) -> tuple[dict[str, Any], Standing] | None:
+        """Return what GitHub says now of somebody, None where they have never signed in.
+
+        Raises SignedOut, Dismissed or Unreachable.
+        """
+        if not await user.get_auth_state():
+            return None
+        kept = await self.token_of(user)
+        try:
+            info = await self._check(kept)
+        except Dismissed:
+            if not kept.get("refresh_token"):
+                raise
+            kept = await self.token_of(user, refused=digest(kept["access_token"]))
+            info = await self._check(kept)
+        return info, await self.standing(info, kept["token_response"])
 
     @property
     def host(self) -> str:
@@ -63,28 +94,6 @@ class GitHubSignIn(GitHubOAuthenticator):
         """Return what is kept, with the time at which the token ends: GitHub only says how long it lasts."""
         kept: dict[str, Any] = super().build_auth_state_dict(token_info, user_info)
         return {**kept, "expires_at": _expiry(token_info)}
-
-    async def refresh_user(self, user: Any, handler: Any = None, **_: Any) -> bool:
-        """Return whether the user is still signed in at GitHub; True where GitHub does not say.
-
-        JupyterHub asks this now and then on a request of the user's, and before their server starts. A GitHub that is
-        away must not lock people out of the hub.
-        """
-        if not self.enable_auth_state:
-            return True
-        try:
-            async with asyncio.timeout(CHECK_S):
-                kept = await self.token_of(user)
-                try:
-                    await self._check(kept)
-                except SignedOut:
-                    await self.token_of(user, refused=digest(kept["access_token"]))
-        except SignedOut as error:
-            self.log.info("%s has to sign in at GitHub again: %s", user.name, error)
-            return False
-        except (Unreachable, TimeoutError):
-            self.log.warning("GitHub does not say whether %s is still signed in there", user.name)
-        return True
 
     async def token_of(self, user: Any, *, refused: str | None = None) -> dict[str, Any]:
         """Return what is kept of a user, with an access token that holds for a while.
@@ -129,13 +138,7 @@ class GitHubSignIn(GitHubOAuthenticator):
 
     async def _renew(self, user: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
         self.log.info("Renewing the GitHub token of %s", user.name)
-        params = self.build_refresh_token_request_params(kept["refresh_token"])
-        try:
-            got = await self.get_token_info(None, params)
-        except (web.HTTPError, HTTPClientError) as error:
-            raise _meaning(error, "their token could not be renewed") from error
-        except OSError as error:
-            raise Unreachable from error
+        got = await self.renewed(kept["refresh_token"])
         got.setdefault("refresh_token", kept["refresh_token"])
         fresh = {
             **kept,
@@ -149,16 +152,15 @@ class GitHubSignIn(GitHubOAuthenticator):
         await user.save_auth_state(fresh)
         return fresh
 
-    async def _check(self, kept: Mapping[str, Any]) -> None:
-        """Ask GitHub whose the token is. Raises SignedOut where it is nobody's, Unreachable where it does not say."""
+    async def _check(self, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Return whose the token is. Raises Dismissed where GitHub refuses them, Unreachable where it does not say."""
         try:
-            await self.token_to_user(kept["token_response"])
+            info: dict[str, Any] = await self.token_to_user(kept["token_response"])
         except HTTPClientError as error:
-            if error.code != 401:
-                raise Unreachable from error
-            raise SignedOut("GitHub does not take their token") from error
-        except OSError as error:
-            raise Unreachable from error
+            raise meaning(error, "GitHub takes their token no more, or suspended the account") from error
+        except (OSError, ValueError) as error:
+            raise Unreachable("no answer") from error
+        return info
 
 
 class ForgeHandler(APIHandler):
@@ -235,7 +237,5 @@ def _expiry(token_info: Mapping[str, Any]) -> float | None:
     return time.time() + float(lasts) if lasts else None
 
 
-def _meaning(error: web.HTTPError | HTTPClientError, what: str) -> SignedOut | Unreachable:
-    """Return what a refusal means: oauthenticator raises 403 where GitHub says why it gives no token."""
-    code = error.code if isinstance(error, HTTPClientError) else error.status_code
-    return SignedOut(what) if code < 500 else Unreachable(what)
+def _bearer(tokens: Mapping[str, Any]) -> dict[str, str]:
+    return {"access_token": str(tokens["access_token"]), "token_type": str(tokens.get("token_type", "bearer"))}

@@ -54,6 +54,6 @@ def admin_password(settings: Settings) -> PasswordFile:
 
 def needed_passwords(settings: Settings) -> list[PasswordFile]:
     """The passwords that a hub with these settings signs in with."""
-    if settings.github:
+    if not settings.is_local:
         return []
     return [user_password(settings), *([admin_password(settings)] if settings.admin_users else [])]

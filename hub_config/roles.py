@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from traitlets.config import Config
 
+from hub_config.idle import CULLER, CULLER_SCOPES
+from hub_config.people import admins_of
 from hub_config.services import METRICS_SERVICE, SERVICE_ACCESS
 from hub_config.settings import Settings
 
@@ -21,6 +23,9 @@ CUSTOM_SCOPES = {
         "subscopes": ["custom:aidp:execute", "custom:aidp:metrics"],
     },
 }
+
+ADMIN_ROLE = "aidp-admin"
+"""What an administrator of the hub may do with its service."""
 
 FORGE_SCOPE = "custom:aidp:forge"
 """To get a token of any user's at GitHub, one at a time. The hub's service alone has it."""
@@ -41,11 +46,20 @@ def apply(c: Config, settings: Settings) -> None:
     c.JupyterHub.extra_user_scopes = set(USER_SCOPES)
     c.Spawner.server_token_scopes = [*SERVER_SCOPES, *USER_SCOPES]
     # a list in the role is exact: `admin_users` alone would grant and never take back
-    admins = sorted(settings.admin_users)
+    admins, admin_groups = admins_of(settings)
     c.JupyterHub.load_roles = [
-        {"name": "admin", "users": admins},
         # a role of its own, since JupyterHub's admin role takes no further scopes; an admin's own server has neither
-        {"name": "aidp-admin", "users": admins, "scopes": [SERVICE_ACCESS, "custom:aidp:admin"]},
+        {
+            "name": ADMIN_ROLE,
+            "users": admins,
+            "groups": admin_groups,
+            "scopes": [SERVICE_ACCESS, "custom:aidp:admin"],
+        },
+        # after the other, which makes the groups: JupyterHub 6.1 fails on one that its admin role is the first to name
+        {"name": "admin", "users": admins, "groups": admin_groups},
+        # what the admin's page shows and stops, and the metrics count
+        {"name": "aidp-admin-page", "services": ["aidp"], "scopes": ["list:users", "read:servers", "delete:servers"]},
+        {"name": CULLER, "services": [CULLER] if settings.idle.is_on else [], "scopes": list(CULLER_SCOPES)},
         {
             "name": "aidp-metrics",
             "services": [METRICS_SERVICE] if settings.metrics_token else [],

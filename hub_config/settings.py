@@ -1,30 +1,26 @@
-"""What the environment says about the hub, read once and checked before anything starts."""
+"""What the hub was told, read once and checked before anything starts."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aidp_ext.gateway import KEYS_FILE, SERVICE_CONFIG, check_file, token_cache_s
-from aidp_ext.gateway import SettingsError as SettingsError
+from aidp_ext.team_gpus import VARIABLES as GPU_VARIABLES
+from aidp_ext.team_gpus import GpuSettings
 from aidp_ext.team_tracking import TrackingSettings
-
-USER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-"""A user name is a folder's name and a part of URLs too; GitHub's logins all fit."""
-
-ORGANIZATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(:[A-Za-z0-9_.-]+)?")
-"""``organization`` or ``organization:team``."""
-
-GITHUB_SCOPES = "repo read:org"
-"""To read and write the user's repositories, and to see who is a member."""
-
-_GITHUB_SCOPE = re.compile(r"[a-z_]+(:[a-z_]+)?")
+from hub_config import providers
+from hub_config.container_settings import SPAWNER, ContainerSettings
+from hub_config.given import SettingsError as SettingsError
+from hub_config.given import called, given, is_loopback, names, url, whole_number
+from hub_config.idle import IdleSettings
+from hub_config.live import LiveSettings
+from hub_config.profiles import Profile
+from hub_config.profiles import from_env as profiles_from_env
+from hub_config.providers import PERSON, USER_NAME, GitHub, Oidc
 
 _AI_VARIABLES = ("AIDP_AI_MODE", "ALLOW_LOCAL_MODELS", "LOCAL_OPENAI_BASE_URL", "OLLAMA_HOST")
 
@@ -33,6 +29,7 @@ USER_VARIABLES = (*_AI_VARIABLES, "AIDP_FORGES", "AIDP_GIT_OWNERS", "AIDP_TRACKI
 
 SERVICE_VARIABLES = (
     *_AI_VARIABLES,
+    *GPU_VARIABLES,
     "AIDP_AI_DAILY_BUDGET_USD",
     "AIDP_AI_MONTHLY_BUDGET_USD",
     "AIDP_AI_USER_DAILY_BUDGET_USD",
@@ -69,11 +66,15 @@ SECRET_VARIABLES = (
     CRYPT_KEY,
     "GITHUB_CLIENT_SECRET",
     "GITHUB_SECRET",
+    "OIDC_CLIENT_SECRET",
 )
 """What stands in the hub's own environment and nobody else's but those whom it is for."""
 
-_SHORTEST_TOKEN = 32
-"""Characters of a token that an admin chooses."""
+RECHECK_S = 240
+"""Seconds after which it is asked again whether somebody may still be in."""
+
+MOST_RECHECK_S = 360
+"""So that it takes ten minutes at most: whoever was asked about half this time ago is left out of one look around."""
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,6 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class GitHub:
-    """A GitHub OAuth app, at github.com unless ``url`` names an Enterprise server."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    url: str | None = None
-    callback_url: str | None = None
-    organizations: frozenset[str] = frozenset()
-    scopes: tuple[str, ...] = ()
-    """What an OAuth app asks for; a GitHub App has permissions of its own and heeds none."""
-
-
-@dataclass(frozen=True)
 class Gateway:
     """Processes of the hub's service that somebody else runs, at ``url``, known to the hub by ``token``."""
 
@@ -123,37 +111,81 @@ class Settings:
     port: int = 8000
     state_dir: Path = Path(".aidp/hub")
     github: GitHub | None = None
-    """None is the local sign-in: one generated password, this machine only."""
+    oidc: Oidc | None = None
+    """Neither of them is the local sign-in: one generated password, this machine only."""
+    recheck_s: int = RECHECK_S
+    crypt_key: str | None = field(default=None, repr=False)
+    """What users' tokens are kept under, where the file says it; JupyterHub reads the environment itself."""
     allowed_users: frozenset[str] = frozenset()
     admin_users: frozenset[str] = frozenset()
     user_environment: Mapping[str, str] = field(default_factory=dict)
     service_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     gateway: Gateway | None = None
     """None: the hub runs its service itself, as one process."""
+    gpu: GpuSettings = field(default_factory=lambda: GpuSettings("off"))
+    idle: IdleSettings = field(default_factory=lambda: IdleSettings(minutes=0))
+    live: LiveSettings = field(default_factory=lambda: LiveSettings(is_on=False))
+    containers: ContainerSettings = field(default_factory=lambda: ContainerSettings(spawner="local"))
+    profiles: tuple[Profile, ...] = (Profile("cpu", "Notebooks"),)
+    """What users may choose at the start of a server; the first is what they get who choose nothing."""
     metrics_token: str | None = field(default=None, repr=False)
     ports: Ports = field(default_factory=Ports.free)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """The settings that ``environ`` holds; an empty variable counts as one that is not set.
+        """The settings in ``environ`` and, for what is not in it, in ``aidp.toml``.
 
-        Raises SettingsError, with a message that names the variable and says what to do.
+        An empty variable counts as one that is not set. Raises SettingsError, with a message that names the setting
+        and says what to do.
         """
-        env = {name: value.strip() for name, value in environ.items() if value.strip()}
+        env = given(environ)
+        form = PERSON if providers.kind_of(env) in providers.PRESETS else USER_NAME
         settings = cls(
             host=env.get("AIDP_HUB_HOST", cls.host),
-            port=_port(env.get("AIDP_HUB_PORT", str(cls.port))),
+            port=whole_number(env, "AIDP_HUB_PORT", cls.port, 1, 65535),
             state_dir=Path(env.get("AIDP_STATE_DIR", cls.state_dir)).expanduser().absolute(),
-            github=_github(env),
-            allowed_users=_names(env, "AIDP_ALLOWED_USERS", USER_NAME, lower=True),
-            admin_users=_names(env, "AIDP_ADMIN_USERS", USER_NAME, lower=True),
+            github=providers.github(env),
+            oidc=providers.oidc(env),
+            recheck_s=whole_number(env, "AIDP_RECHECK_S", RECHECK_S, 1, MOST_RECHECK_S),
+            crypt_key=_crypt_key(env, environ),
+            allowed_users=names(env, "AIDP_ALLOWED_USERS", form, lower=True),
+            admin_users=names(env, "AIDP_ADMIN_USERS", form, lower=True),
             user_environment=_user_environment(env),
             service_environment=_service_environment(env),
             gateway=_gateway(env),
-            metrics_token=_token(env, "AIDP_METRICS_TOKEN"),
+            gpu=GpuSettings.from_env(env),
+            idle=IdleSettings.from_env(env),
+            live=LiveSettings.from_env(env),
+            containers=ContainerSettings.from_env(env),
+            profiles=profiles_from_env(env),
+            metrics_token=env.get("AIDP_METRICS_TOKEN"),
         )
         _check_who_may_enter(settings)
+        if settings.containers.spawner == "local" and not is_loopback(settings.host):
+            raise SettingsError(
+                f"{called(SPAWNER)} is local, but AIDP_HUB_HOST is {settings.host!r}: processes of one account keep"
+                " nobody apart, so a hub that other machines can reach runs containers, or listens on loopback only."
+            )
         return settings
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the sign-in is this machine's own password."""
+        return self.github is None and self.oidc is None
+
+    @property
+    def provider(self) -> str:
+        """What the sign-in is called."""
+        return "GitHub" if self.github else self.oidc.preset.title if self.oidc else "this machine"
+
+    @property
+    def who_may_enter(self) -> list[str]:
+        """Who may sign in, in a line for the terminal: names, organisations, teams, groups and domains."""
+        app = self.github, self.oidc
+        lists = [self.allowed_users, self.admin_users]
+        lists += [app[0].organizations, app[0].admin_teams] if app[0] else []
+        lists += [app[1].groups, app[1].admin_groups, app[1].domains] if app[1] else []
+        return sorted(set().union(*lists))
 
     @property
     def local_url(self) -> str:
@@ -169,8 +201,9 @@ class Settings:
     @property
     def public_url(self) -> str:
         """Where people open the hub."""
-        if self.github and self.github.callback_url:
-            return self.github.callback_url.removesuffix("hub/oauth_callback")
+        app = self.github or self.oidc
+        if app and app.callback_url:
+            return app.callback_url.removesuffix("hub/oauth_callback")
         return self.local_url
 
     @property
@@ -184,17 +217,10 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _port(text: str) -> int:
-    """The port that ``text`` names, or SettingsError."""
-    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
-        return int(text)
-    raise SettingsError(f"AIDP_HUB_PORT is {text!r}; it takes a number from 1 to 65535.")
-
-
 def _user_environment(env: Mapping[str, str]) -> dict[str, str]:
     """What users' servers are told. A model server that wants a key is reached through the gateway, which has it."""
     told = {name: env[name] for name in USER_VARIABLES if name in env}
-    if (github := _github(env)) is not None:
+    if (github := providers.github(env)) is not None:
         told["AIDP_FORGE_URL"] = github.url or "https://github.com"  # where the hub's sign-in has tokens for
     if "LOCAL_OPENAI_API_KEY" in env:
         told.pop("LOCAL_OPENAI_BASE_URL", None)
@@ -214,104 +240,41 @@ def _service_environment(env: Mapping[str, str]) -> dict[str, str]:
     return told
 
 
-def _token(env: Mapping[str, str], variable: str) -> str | None:
-    """The token in a variable, None where it is not set, or SettingsError where it could be guessed."""
-    token = env.get(variable)
-    if token is not None and len(token) < _SHORTEST_TOKEN:
-        raise SettingsError(
-            f"{variable} is too short for a token; make one of {_SHORTEST_TOKEN} characters or more:"
-            " openssl rand -hex 32"
-        )
-    return token
+def _crypt_key(env: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
+    """The key for users' tokens where the file says it, None where the environment does or nobody, or SettingsError."""
+    keys = env.get(CRYPT_KEY, "")
+    for key in filter(None, keys.split(";")):
+        is_hex = len(key) == 64 and all(letter in "0123456789abcdefABCDEF" for letter in key)
+        if not is_hex and len(key) not in (32, 44):
+            raise SettingsError(f"{called(CRYPT_KEY)} is no key; make one: openssl rand -hex 32")
+    return None if not keys or environ.get(CRYPT_KEY, "").strip() else keys
 
 
 def _gateway(env: Mapping[str, str]) -> Gateway | None:
     """Where the service runs that the hub does not run itself, None where it does, or SettingsError."""
-    url, token = _url(env, "AIDP_GATEWAY_URL"), _token(env, "AIDP_GATEWAY_TOKEN")
-    if url is None and token is None:
+    where, token = url(env, "AIDP_GATEWAY_URL"), env.get("AIDP_GATEWAY_TOKEN")
+    if where is None and token is None:
         return None
-    if url is None or token is None:
+    if where is None or token is None:
         raise SettingsError(
             "AIDP_GATEWAY_URL and AIDP_GATEWAY_TOKEN go together: where the gateway's processes answer, and the"
             " JUPYTERHUB_API_TOKEN that they have."
         )
-    return Gateway(url, token)
-
-
-def _names(env: Mapping[str, str], variable: str, form: re.Pattern[str], *, lower: bool = False) -> frozenset[str]:
-    """The comma-separated names in a variable, each checked against ``form``, or SettingsError."""
-    names = {name.strip() for name in env.get(variable, "").split(",")} - {""}
-    for name in names:
-        if not form.fullmatch(name.lower() if lower else name):
-            raise SettingsError(f"{variable} holds {name!r}, which is no valid name; it takes names between commas.")
-    return frozenset(name.lower() for name in names) if lower else frozenset(names)
-
-
-def _url(env: Mapping[str, str], variable: str) -> str | None:
-    """The URL in a variable, without a slash at its end, None where it is not set, or SettingsError."""
-    text = env.get(variable)
-    if text is None:
-        return None
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"{variable} is {text!r}; it takes a full URL such as https://github.example.org.")
-    return text.rstrip("/")
-
-
-def _github(env: Mapping[str, str]) -> GitHub | None:
-    """The GitHub app in the environment, None where there is none, or SettingsError."""
-    client_id = env.get("GITHUB_CLIENT_ID") or env.get("GITHUB_ID")
-    client_secret = env.get("GITHUB_CLIENT_SECRET") or env.get("GITHUB_SECRET")
-    if not client_id and not client_secret:
-        return None
-    if not client_id or not client_secret:
-        given, missing = ("ID", "SECRET") if client_id else ("SECRET", "ID")
-        raise SettingsError(
-            f"GITHUB_CLIENT_{given} is set but GITHUB_CLIENT_{missing} is not; GitHub sign-in needs both, "
-            "and without both the hub offers its local sign-in."
-        )
-    callback_url = _url(env, "OAUTH_CALLBACK_URL")
-    if callback_url and not callback_url.endswith("/hub/oauth_callback"):
-        raise SettingsError(f"OAUTH_CALLBACK_URL is {callback_url!r}; it has to end in /hub/oauth_callback.")
-    return GitHub(
-        client_id=client_id,
-        client_secret=client_secret,
-        url=_url(env, "GITHUB_URL"),
-        callback_url=callback_url,
-        organizations=_names(env, "GITHUB_ALLOWED_ORGANIZATIONS", ORGANIZATION),
-        scopes=_scopes(env),
-    )
-
-
-def _scopes(env: Mapping[str, str]) -> tuple[str, ...]:
-    """What is asked of GitHub at the sign-in, or SettingsError."""
-    scopes = tuple(dict.fromkeys(env.get("AIDP_GITHUB_SCOPES", GITHUB_SCOPES).replace(",", " ").split()))
-    for scope in scopes:
-        if not _GITHUB_SCOPE.fullmatch(scope):
-            raise SettingsError(
-                f"AIDP_GITHUB_SCOPES holds {scope!r}, which is no scope of GitHub's; the usual are: {GITHUB_SCOPES}."
-            )
-    return scopes
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return Gateway(where, token)
 
 
 def _check_who_may_enter(settings: Settings) -> None:
     """Raise SettingsError for a hub that nobody could enter, or that too many could."""
-    if settings.github is None:
-        if not _is_loopback(settings.host):
+    if settings.is_local:
+        if not is_loopback(settings.host):
             raise SettingsError(
-                f"AIDP_HUB_HOST is {settings.host!r}, but the local sign-in is for this machine only; set "
-                "GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET to open the hub to others, or leave AIDP_HUB_HOST out."
+                f"{called('AIDP_HUB_HOST')} is {settings.host!r}, but the local sign-in is for this machine only; set"
+                " GITHUB_CLIENT_ID and GITHUB_CLIENT_SECRET (or AIDP_SIGN_IN for another) to open the hub to others, or"
+                " leave AIDP_HUB_HOST out."
             )
-    elif not (settings.github.organizations or settings.allowed_users or settings.admin_users):
+    elif not settings.who_may_enter:
+        places = "GITHUB_ALLOWED_ORGANIZATIONS" if settings.github else "AIDP_ALLOWED_GROUPS, AIDP_ALLOWED_DOMAINS"
         raise SettingsError(
-            "GitHub sign-in is on, but nobody is allowed in; name them in GITHUB_ALLOWED_ORGANIZATIONS, "
-            "AIDP_ALLOWED_USERS or AIDP_ADMIN_USERS."
+            f"The sign-in with {settings.provider} is on, but nobody is allowed in; name them in {places},"
+            " AIDP_ALLOWED_USERS or AIDP_ADMIN_USERS."
         )

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import IO
 
 import aiohttp
@@ -49,14 +50,26 @@ def run(args: argparse.Namespace) -> int:
         environ["AIDP_HUB_PORT"] = str(args.port)
     try:
         settings = Settings.from_env(environ)
-        if args.new_password and settings.github:
-            raise SettingsError("--new-password is for the local sign-in, but GitHub sign-in is on.")
+        if args.new_password and not settings.is_local:
+            raise SettingsError(f"--new-password is for the local sign-in, but the one with {settings.provider} is on.")
         config_file = check_machine(settings)
         with hold_state(settings), closing(open_log(settings)) as log:
-            return serve(settings, environ, config_file, log, new_password=args.new_password)
+            ready = hub_engine().make_ready(settings)
+            for note in filter(None, [ready.note, hub_engine().without_live(ready.settings)]):
+                say(f"aidp: {note}", to=sys.stderr)
+            return serve(ready.settings, environ, config_file, log, new_password=args.new_password)
     except AidpError as error:
         say(f"aidp: {error.code}: {error.message}", to=sys.stderr)
+        if error.next_step:
+            say(f"  → {error.next_step}", to=sys.stderr)
         return 2
+
+
+def hub_engine() -> ModuleType:
+    """What makes the container engine ready; imported once it is known that its parts are installed."""
+    from aidp_ext.commands import hub_engine as module
+
+    return module
 
 
 def serve(
@@ -83,7 +96,7 @@ def serve(
             log,
             ready=lambda: until_answering(f"{settings.local_url}hub/health"),
             on_ready=on_ready,
-            on_stop=lambda: say("\nStopping the hub and its servers (Ctrl-C again ends them at once)"),
+            on_stop=lambda: say(f"\nStopping the hub{_and_servers(settings)} (Ctrl-C again ends it at once)"),
         )
     )
     if not shown:  # a password that nobody has seen is made anew at the next start
@@ -92,7 +105,13 @@ def serve(
     if ending in (Ending.CRASHED, Ending.NEVER_READY):
         say(f"aidp: hub_failed: JupyterHub ended {ending.value}; its log is {log_path(settings)}", to=sys.stderr)
         say(last_errors(log_path(settings)), to=sys.stderr)
+    if settings.containers.spawner == "docker" and (left := hub_engine().left_running(settings)):
+        say(left)
     return 0 if ending in (Ending.STOPPED, Ending.FORCED) else 1
+
+
+def _and_servers(settings: Settings) -> str:
+    return "" if settings.containers.spawner == "docker" else " and its servers"
 
 
 def say(text: str, to: IO[str] | None = None) -> None:
@@ -106,20 +125,32 @@ def say(text: str, to: IO[str] | None = None) -> None:
 
 def check_machine(settings: Settings) -> Path:
     """Check what the hub needs on this machine; returns the configuration file, raises CannotStart."""
-    for module in ("jupyterhub", "jupyterlab", *(["oauthenticator"] if settings.github else [])):
+    check_packages(settings)
+    check_node()
+    check_proxy()
+    check_state_dir(settings.state_dir)
+    check_port(settings)
+    return find_config_file()
+
+
+def check_packages(settings: Settings) -> None:
+    """Raise CannotStart where a package is missing that these settings need."""
+    # Lab itself is in the containers' image; where they are not asked for, it is needed here too
+    lab = [] if settings.containers.spawner == "docker" else ["jupyterlab"]
+    for module in ("jupyterhub", "dockerspawner", *lab, *([] if settings.is_local else ["oauthenticator"])):
         if find_spec(module) is None:
             raise CannotStart(
                 "no_jupyterhub", f"{module} is not installed; run `make hub`, or `pip install 'aidp-ext[lab,hub]'`."
             )
-    check_node()
+
+
+def check_proxy() -> None:
+    """Raise CannotStart without JupyterHub's proxy."""
     if find_proxy() is None:
         raise CannotStart(
             "no_proxy",
             "JupyterHub's proxy is not installed; run `make hub`, or `npm install -g configurable-http-proxy`.",
         )
-    check_state_dir(settings.state_dir)
-    check_port(settings)
-    return find_config_file()
 
 
 def check_node() -> None:
@@ -232,17 +263,22 @@ def end_sessions(settings: Settings) -> None:
         api_tokens="DELETE FROM api_tokens WHERE user_id IS NOT NULL",
         oauth_codes="DELETE FROM oauth_codes",
     )
+    if settings.containers.spawner == "docker":
+        with hub_engine().engine_of(settings) as engine:
+            engine.end_servers()  # they would go on with a token that is worth nothing
 
 
 def forget_processes(settings: Settings) -> None:
-    """Drop the process numbers that an earlier hub wrote down.
+    """Drop the process numbers that an earlier hub wrote down; containers are found again by their names.
 
     On Linux its processes ended with it, and a number may since have become another program's, after a power cut or in
     a container, which JupyterHub would then end. Elsewhere a server may have outlived a crash, and JupyterHub finds it.
     """
     if sys.platform == "linux":
         proxy_pid(settings).unlink(missing_ok=True)
-        change_records(settings, spawners="UPDATE spawners SET state = NULL")
+        change_records(
+            settings, spawners="UPDATE spawners SET state = NULL WHERE json_extract(state, '$.pid') IS NOT NULL"
+        )
 
 
 def change_records(settings: Settings, **statements: str) -> None:
@@ -270,6 +306,7 @@ def hub_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
     return {
         **environ,
         "AIDP_STATE_DIR": str(settings.state_dir),
+        "AIDP_SPAWNER": settings.containers.spawner,
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)]),
     }
 
@@ -294,18 +331,27 @@ def welcome(settings: Settings, made: Mapping[PasswordFile, str]) -> str:
             f"aidp hub is ready: {settings.public_url}",
             "",
             *(f"  {label:<9} {text}" for label, text in sign_in(settings, made)),
-            f"  {'servers':<9} a local process for each user, homes in {settings.state_dir / 'homes'}",
-            f"  {'log':<9} {log_path(settings)}",
-            f"  {'stop':<9} Ctrl-C stops it, with every server",
+            *(f"  {label:<9} {text}" for label, text in servers(settings)),
         ]
     )
 
 
+def servers(settings: Settings) -> list[tuple[str, str]]:
+    """How users' servers run, and what a stop does, as labelled lines."""
+    if settings.containers.spawner == "docker":
+        kind = settings.containers
+        runs = f"a container for each, from {kind.image}, homes in volumes {kind.prefix}-home-…"
+        stop = "Ctrl-C stops it; users' servers go on, and the next start finds them"
+    else:
+        runs = f"a local process for each user, homes in {settings.state_dir / 'homes'}; this machine only"
+        stop = "Ctrl-C stops it, with every server"
+    return [("servers", runs), ("log", str(log_path(settings))), ("stop", stop)]
+
+
 def sign_in(settings: Settings, made: Mapping[PasswordFile, str]) -> list[tuple[str, str]]:
     """Who signs in and how, as labelled lines."""
-    if settings.github:
-        who = sorted({*settings.github.organizations, *settings.allowed_users, *settings.admin_users})
-        return [("sign in", f"with GitHub: {', '.join(who)}")]
+    if not settings.is_local:
+        return [("sign in", f"with {settings.provider}: {', '.join(settings.who_may_enter)}")]
     users = ", ".join(sorted(settings.allowed_users - settings.admin_users)) or "any name"
     names = [users, ", ".join(sorted(settings.admin_users))]
     lines = []
