@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,25 @@ def test_slices_in_one_database_have_versions_of_their_own(url: str, migrations:
         for table in ("note", "other"):
             assert connection.execute(text(f"select count(*) from {table}")).scalar_one() == 0
     engine.dispose()
+
+
+def test_slices_that_open_their_databases_at_the_same_time_do_not_meet_each_others_migrations(
+    tmp_path: Path, migrations: Path
+) -> None:
+    """The first migration is as long as it takes the other thread to get into its own."""
+    meeting = "import time\nop.get_bind().exec_driver_sql('SELECT 1')\ntime.sleep(0.05)\n"
+    first = migrations / "versions" / "0001_note.py"
+    first.write_text(
+        FIRST.replace("def upgrade():\n", f"def upgrade():\n    {meeting.replace(chr(10), chr(10) + '    ')}\n")
+    )
+    engines = [open_engine(f"sqlite:///{tmp_path}/{number}.db") for number in range(4)]
+    with ThreadPoolExecutor(len(engines)) as threads:
+        for done in [threads.submit(migrate, engine, migrations) for engine in engines]:
+            done.result()
+    for engine in engines:
+        with engine.begin() as connection:
+            assert connection.execute(text("select count(*) from note")).scalar_one() == 0
+        engine.dispose()
 
 
 def test_importing_it_costs_a_server_nothing() -> None:

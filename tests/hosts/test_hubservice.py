@@ -24,6 +24,9 @@ from aidp_ext.ai.context.routes import ROUTES as CONTEXT_ROUTES
 from aidp_ext.ai.routes import ROUTES
 from aidp_ext.ai.service import AiService
 from aidp_ext.core.web import METHODS, WsApi, bind
+from aidp_ext.hub.admin import Admin
+from aidp_ext.hub.roster import Roster
+from aidp_ext.hub_parts import spend_of
 from aidp_ext.team_tracking import TeamTracking, TrackingSettings
 from tests.support.upstream import KEY, Upstream
 
@@ -106,7 +109,9 @@ async def service(_hub_environment: int, tmp_path: Path, upstream: Upstream) -> 
     }
     ai = AiService(AiConfig(config=Config({"AiConfig": traits})), tmp_path, keeps_keys=False)
     tracking = TeamTracking(TrackingSettings(), tmp_path, lambda *_, **__: None)
-    application = hubservice.make_app(PREFIX, ai, tracking=tracking)
+    roster = Roster(f"http://127.0.0.1:{_hub_environment}/hub/api", "service-token")
+    admin = Admin(roster, tmp_path / "audit.jsonl", lambda *_, **__: None, spend_of(ai))
+    application = hubservice.make_app(PREFIX, ai, tracking=tracking, admin=admin)
     await ai.start()
     sockets = bind([(f"{PREFIX}test/ws", EchoSocket)], hubservice.HttpBase, hubservice.WsBase, hubservice.guard)
     application.add_handlers(".*", sockets)
@@ -118,6 +123,7 @@ async def service(_hub_environment: int, tmp_path: Path, upstream: Upstream) -> 
         running.stop()
         await running.close_all_connections()
     await tracking.close()
+    await admin.close()
     await ai.stop()
 
 

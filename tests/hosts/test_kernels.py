@@ -7,7 +7,6 @@ import http.client
 import itertools
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from aidp_ext.app import OWNER
 from tests.support.jupyter import Server, clean_environment, jupyter_server
 from tests.support.kernel import Kernel, in_terminal, kernel
 from tests.support.processes import free_port, running, wait_for_http, wait_until
-from tests.support.route_list import ROUTES_FILE
+from tests.support.route_list import served
 from tests.support.upstream import KEY, Upstream
 
 SECRETS = {
@@ -230,7 +229,7 @@ def test_the_token_is_refused_elsewhere(governed: Server, token: str, method: st
 
 def test_on_every_other_route_of_the_server_its_bearer_is_nobody(governed: Server, token: str) -> None:
     """Jupyter's, Lab's and other extensions' routes too: the answer is the one that a stranger gets."""
-    paths = {example(pattern) for pattern in json.loads((governed.root / ROUTES_FILE).read_text())}
+    paths = {route.example for route in served(governed.root)}
     ours = {path.removeprefix("/deep/er/") for path in paths if path.startswith("/deep/er/")}
     assert {
         "api/contentsx",
@@ -249,13 +248,6 @@ def test_on_every_other_route_of_the_server_its_bearer_is_nobody(governed: Serve
                 opened.add(path)
     assert {"aidp/ai/v1/chat/completions", "aidp/ai/v1/models", "aidp/ai/route", "aidp/mlflow/x"} <= opened
     assert opened <= {f"aidp/{path}" for path in FOR_KERNELS}
-
-
-def example(pattern: str) -> str:
-    """Return a path that a route's pattern may match: every group is taken for ``x``."""
-    while (simpler := re.sub(r"\((?:\?P<\w+>|\?:)?[^()]*\)[*+?]?", "x", pattern)) != pattern:
-        pattern = simpler
-    return pattern.replace("\\", "").replace(".*", "x").rstrip("$?")
 
 
 def test_what_the_token_is_not_for_is_said(governed: Server, cell: Kernel) -> None:

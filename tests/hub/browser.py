@@ -41,11 +41,20 @@ class Browser:
     def cookie(self, name: str, path: str) -> str:
         return next((c.value or "" for c in self.jar if c.name == name and c.path == path), "")
 
-    def open(self, path: str, *, form: dict | None = None, body: Any = None, method: str | None = None) -> Answer:
-        with self.stream(path, form=form, body=body, method=method) as response:
+    def open(self, path: str, **request: Any) -> Answer:
+        """Send what `stream` takes, and read the answer."""
+        with self.stream(path, **request) as response:
             return Answer(response.status, response.url, response.headers, response.read())
 
-    def stream(self, path: str, *, form: dict | None = None, body: Any = None, method: str | None = None):
+    def stream(
+        self,
+        path: str,
+        *,
+        form: dict | None = None,
+        body: Any = None,
+        method: str | None = None,
+        more: dict[str, str] | None = None,
+    ):
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         data = None
         if form is not None:
@@ -53,6 +62,7 @@ class Browser:
         elif body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
             headers["X-XSRFToken"] = self.cookie("_xsrf", "/hub/")
+        headers |= more or {}
         url = urljoin(self.base, path)
         return self._opener.open(urllib.request.Request(url, data, headers, method=method), timeout=60)
 

@@ -22,7 +22,8 @@ RUN = (
 def environment(state_dir: Path, **more: str) -> dict[str, str]:
     """What a person's shell would hold, and nothing of this test run's own."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(state_dir.parent), "PYTHONPATH": str(ROOT), "AIDP_STATE_DIR": str(state_dir), **more}
+    ours = {"HOME": str(state_dir.parent), "PYTHONPATH": str(ROOT), "AIDP_STATE_DIR": str(state_dir)}
+    return {**kept, **ours, "AIDP_SPAWNER": "local", **more}
 
 
 def run_to_end(state_dir: Path, port: int | None = None, **env: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -13,8 +14,12 @@ from jupyterhub.spawner import SimpleLocalProcessSpawner, SpawnException
 from traitlets.config import Config
 
 from hub_config import auth, network, roles, services, spawner
+from hub_config import local as local_spawner
 from hub_config.passwords import ALPHABET, admin_password, needed_passwords, user_password
-from hub_config.settings import CRYPT_KEY, SECRET_VARIABLES, SERVICE_VARIABLES, Gateway, GitHub, Settings, SettingsError
+from hub_config.people import people_of
+from hub_config.providers import GitHub, Oidc
+from hub_config.settings import CRYPT_KEY, SECRET_VARIABLES, SERVICE_VARIABLES, Gateway, Settings, SettingsError
+from hub_config.standing import Lists
 
 GITHUB = GitHub("an-id", "a-secret", url="https://github.example.org", organizations=frozenset({"acme"}))
 
@@ -23,6 +28,11 @@ def configured(part, settings: Settings) -> Config:
     c = Config()
     part.apply(c, settings)
     return c
+
+
+def named(c: Config) -> dict[str, dict]:
+    """The roles, by their names."""
+    return {role["name"]: role for role in c.JupyterHub.load_roles}
 
 
 @pytest.fixture
@@ -39,7 +49,8 @@ def test_github_sign_in_lets_in_only_those_who_are_named(tmp_path):
     assert c.GitHubOAuthenticator.github_url == "https://github.example.org"
     assert c.GitHubOAuthenticator.allowed_organizations == {"acme"}
     assert c.GitHubOAuthenticator.scope == ["read:org"]
-    assert c.Authenticator.allowed_users == {"ada"}
+    assert c.KnownPeople.lists == Lists(frozenset({"ada"}))
+    assert "allowed_users" not in c.Authenticator  # JupyterHub would make an account of that name, whoever comes
     assert c.Authenticator.allow_existing_users is False
     assert "allow_all" not in c.Authenticator
 
@@ -66,7 +77,7 @@ def test_the_tokens_of_a_github_sign_in_are_kept_under_a_key_of_the_owners(tmp_p
 
 
 def test_the_service_alone_may_hand_out_tokens_and_only_where_there_are_some(tmp_path):
-    assert len(configured(roles, Settings(state_dir=tmp_path)).JupyterHub.load_roles) == 3
+    assert "aidp-forge" not in named(configured(roles, Settings(state_dir=tmp_path)))
     c = configured(roles, Settings(state_dir=tmp_path, github=GITHUB))
     *others, forge = c.JupyterHub.load_roles
     assert forge == {"name": "aidp-forge", "services": ["aidp"], "scopes": [roles.FORGE_SCOPE]}
@@ -77,7 +88,7 @@ def test_the_service_alone_may_hand_out_tokens_and_only_where_there_are_some(tmp
 
 def test_local_sign_in_uses_the_generated_passwords(local):
     c = configured(auth, local)
-    assert c.JupyterHub.authenticator_class == "shared-password"
+    assert c.JupyterHub.authenticator_class == "hub_config.password_sign_in.PasswordSignIn"
     assert c.SharedPasswordAuthenticator.user_password == user_password(local).read()
     assert c.SharedPasswordAuthenticator.admin_password == admin_password(local).read()
     assert c.Authenticator.allow_all is True
@@ -144,11 +155,12 @@ def test_a_gateway_that_others_run_is_known_and_not_started(tmp_path):
     gateway = Gateway("http://10.0.0.7:9000", "t" * 32)
     settings = Settings(state_dir=tmp_path, gateway=gateway, service_environment={"OPENAI_API_KEY": "sk-1"})
     (service,) = configured(services, settings).JupyterHub.services
-    scopes = ["access:services!service=aidp", "custom:aidp:execute"]  # of its pages: not the admin's
+    scopes = ["access:services!service=aidp", "custom:aidp:execute", "custom:aidp:admin"]  # whoever has them
     assert service == {
         "name": "aidp",
         "oauth_no_confirm": True,
         "oauth_client_allowed_scopes": scopes,
+        "display": False,
         "url": "http://10.0.0.7:9000",
         "api_token": "t" * 32,
     }
@@ -157,7 +169,7 @@ def test_a_gateway_that_others_run_is_known_and_not_started(tmp_path):
 def test_prometheus_is_known_by_its_token_and_reads_metrics_only(tmp_path):
     settings = Settings(state_dir=tmp_path, metrics_token="m" * 32)
     assert configured(services, settings).JupyterHub.services[1] == {"name": "aidp-metrics", "api_token": "m" * 32}
-    role = configured(roles, settings).JupyterHub.load_roles[2]
+    role = named(configured(roles, settings))["aidp-metrics"]
     assert role["services"] == ["aidp-metrics"]
     assert set(role["scopes"]) == {"access:services!service=aidp", "custom:aidp:metrics", "read:metrics"}
 
@@ -190,18 +202,43 @@ def test_a_state_folder_with_braces_is_no_template(tmp_path):
 
 def test_the_administrators_list_is_exact_and_servers_hold_the_services_scopes(tmp_path):
     c = configured(roles, Settings(state_dir=tmp_path, admin_users=frozenset({"bob", "ada"})))
-    admin, aidp_admin, metrics = c.JupyterHub.load_roles
-    assert admin == {"name": "admin", "users": ["ada", "bob"]}
-    assert (aidp_admin["name"], aidp_admin["users"]) == ("aidp-admin", ["ada", "bob"])
-    assert metrics["services"] == []
+    assert named(c)["admin"] == {"name": "admin", "users": ["ada", "bob"], "groups": []}
+    assert named(c)["aidp-admin"]["users"] == ["ada", "bob"]
+    assert named(c)["aidp-metrics"]["services"] == []
     assert "custom:aidp:admin" not in {*c.Spawner.server_token_scopes, *c.JupyterHub.extra_user_scopes}
     assert set(c.Spawner.server_token_scopes) > c.JupyterHub.extra_user_scopes
     assert "users:activity!user" in c.Spawner.server_token_scopes
 
 
+def test_of_a_providers_people_those_administer_who_are_known_by_their_ids_and_the_teams(tmp_path):
+    github = replace(GITHUB, admin_teams=frozenset({"Acme:Admins"}))
+    settings = Settings(state_dir=tmp_path, github=github, admin_users=frozenset({"ada", "eve"}))
+    people = people_of(settings)
+    people.keep("1", "countess")
+    people.keep("1", "ada")
+    roles_now = named(configured(roles, settings))
+    assert roles_now["admin"] == {"name": "admin", "users": ["countess"], "groups": ["acme:admins"]}
+    assert roles_now["aidp-admin"]["groups"] == ["acme:admins"]
+
+
+def test_the_file_says_the_key_for_users_tokens_unless_the_environment_does(tmp_path, monkeypatch):
+    monkeypatch.delenv(CRYPT_KEY, raising=False)
+    settings = Settings(state_dir=tmp_path, github=GITHUB, crypt_key="ab" * 32 + ";" + "cd" * 32)
+    assert configured(auth, settings).CryptKeeper["keys"] == ["ab" * 32, "cd" * 32]
+
+
+def test_a_provider_of_openid_connect_is_asked_for_what_it_needs(tmp_path):
+    oidc = Oidc("google", "an-id", "a-secret", "https://accounts.google.com", domains=frozenset({"example.org"}))
+    c = configured(auth, Settings(state_dir=tmp_path, oidc=oidc))
+    assert c.JupyterHub.authenticator_class == "hub_config.oidc.OidcSignIn"
+    assert c.OAuthenticator.extra_authorize_params == {"access_type": "offline", "prompt": "consent"}
+    assert c.OAuthenticator.login_service == "Google"
+    assert "allow_all" not in c.Authenticator
+
+
 def test_a_new_home_has_the_examples_and_is_its_owners_only(tmp_path):
     home = tmp_path / "homes" / "ada"
-    spawner.prepare_home(SimpleNamespace(home_dir=str(home)))
+    local_spawner.prepare_home(SimpleNamespace(home_dir=str(home)))
     assert (home / "examples" / "penguins.ipynb").is_file()
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
@@ -209,23 +246,23 @@ def test_a_new_home_has_the_examples_and_is_its_owners_only(tmp_path):
 def test_a_home_that_is_there_is_left_alone(tmp_path):
     home = tmp_path / "ada"
     home.mkdir()
-    spawner.make_home(home, tmp_path / "no such examples")
+    local_spawner.make_home(home, tmp_path / "no such examples")
     assert list(home.iterdir()) == []
 
 
 def test_a_home_whose_making_failed_is_made_whole_the_next_time(tmp_path):
     home, examples = tmp_path / "ada", tmp_path / "given"
     with pytest.raises(OSError, match="given"):
-        spawner.make_home(home, examples)
+        local_spawner.make_home(home, examples)
     assert not home.exists()
     examples.mkdir()
-    spawner.make_home(home, examples)
+    local_spawner.make_home(home, examples)
     assert (home / "examples").is_dir()
 
 
 def test_a_home_that_cannot_be_made_is_said_to_the_user(tmp_path):
     (tmp_path / "homes").write_text("a file where the folder should be")
     with pytest.raises(SpawnException) as caught:
-        spawner.prepare_home(SimpleNamespace(home_dir=str(tmp_path / "homes" / "ada")))
+        local_spawner.prepare_home(SimpleNamespace(home_dir=str(tmp_path / "homes" / "ada")))
     assert "could not be made" in caught.value.message
     assert caught.value.status_code == 500

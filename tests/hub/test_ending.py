@@ -91,10 +91,14 @@ def test_process_numbers_of_an_earlier_hub_are_forgotten(tmp_path):
     with closing(sqlite3.connect(network.database(settings))) as records, records:
         records.execute("CREATE TABLE spawners (state TEXT)")
         records.execute("INSERT INTO spawners VALUES (?)", [json.dumps({"pid": os.getpid()})])
+        records.execute("INSERT INTO spawners VALUES (?)", ['{"object_id": "a container\'s"}'])
     forget_processes(settings)
     assert not network.proxy_pid(settings).exists()
     with closing(sqlite3.connect(network.database(settings))) as records:
-        assert records.execute("SELECT state FROM spawners").fetchall() == [(None,)]
+        assert records.execute("SELECT state FROM spawners").fetchall() == [
+            (None,),
+            ('{"object_id": "a container\'s"}',),
+        ]
 
 
 def test_a_password_that_is_there_stays_and_is_not_shown_again(start_hub, tmp_path):

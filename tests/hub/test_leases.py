@@ -19,7 +19,7 @@ from aidp_ext.hub.schedule import Lease, Place, Rules, State
 from tests.support.postgresql import PostgreSql, postgresql
 
 MINUTE, HOUR = 60_000, 3_600_000
-RULES = Rules(lease_ms=8 * HOUR, offer_ms=5 * MINUTE)
+RULES = Rules(lease_ms=8 * HOUR, offer_ms=5 * MINUTE, silence_ms=1000 * HOUR)
 
 
 def fresh(*kinds: str) -> State:
@@ -140,6 +140,49 @@ def test_a_clock_that_jumps_gives_no_device_to_two(step: int):
     assert held(state) == {"gpu0": "ana/"}
 
 
+def test_who_is_silent_for_a_while_waits_no_more():
+    rules = Rules(silence_ms=5 * MINUTE)
+    state = fresh("gpu")
+    for name in ("ana", "ben", "eve"):
+        schedule.ask(state, rules, f"{name}/", name, "", 0)
+    schedule.take(state, rules, "ana/", 0)
+    schedule.ask(state, rules, "eve/", "eve", "", 4 * MINUTE)
+    assert list(schedule.places(state, rules, 4 * MINUTE)) == ["ben/", "eve/"]
+    schedule.advance(state, rules, 5 * MINUTE)
+    assert schedule.places(state, rules, 5 * MINUTE)["eve/"].position == 1
+    assert "ben/" not in state.waits
+
+
+def test_a_device_that_does_nothing_is_over_where_somebody_waits():
+    state = fresh("gpu", "gpu")
+    for name in ("ana", "ben"):
+        schedule.ask(state, RULES, f"{name}/", name, "", 0)
+        schedule.take(state, RULES, f"{name}/", 0)
+    assert schedule.to_end(state, RULES, HOUR, {"gpu1"}) == []
+    schedule.ask(state, RULES, "eve/", "eve", "", HOUR)
+    assert schedule.to_end(state, RULES, HOUR) == []
+    assert [lease.holder for lease in schedule.to_end(state, RULES, HOUR, {"gpu1"})] == ["ben/"]
+
+
+def test_who_asks_for_another_kind_lets_go_of_what_was_offered_and_keeps_the_place():
+    state = fresh("gpu", "mig")
+    schedule.ask(state, RULES, "ana/", "ana", "gpu", 0)
+    schedule.ask(state, RULES, "ben/", "ben", "gpu", 1)
+    schedule.ask(state, RULES, "ben/", "ben", "mig", 2)
+    assert held(state) == {"gpu0": "ana/", "gpu1": "ben/"}
+    schedule.ask(state, RULES, "ana/", "ana", "mig", 3)
+    assert held(state) == {"gpu1": "ben/"}
+    assert state.waits["ana/"].kind == "mig"
+
+
+def test_a_kind_is_asked_for_by_its_words():
+    whole, part = "NVIDIA A100-SXM4-40GB", "NVIDIA A100-SXM4-40GB MIG 1g.5gb"
+    assert all(schedule.fits(wanted, whole) for wanted in ("", whole, "a100", "40GB"))
+    assert all(schedule.fits(wanted, part) for wanted in ("", part, "1g.5gb", "MIG"))
+    assert not any(schedule.fits(wanted, whole) for wanted in ("T4", "mig", "1g.5gb", part))
+    assert not any(schedule.fits(wanted, part) for wanted in ("a100", whole, "3g.20gb")), "a slice is no A100"
+
+
 def check(state: State, running: dict[str, str]) -> None:
     """What always holds: `running` has the devices that servers really use."""
     assert len(set(running.values())) == len(running), "no device is used by two"
@@ -151,7 +194,7 @@ def check(state: State, running: dict[str, str]) -> None:
 
 def test_a_week_of_200_people(capsys: pytest.CaptureFixture[str]):
     """Everybody who stays gets a turn, nobody is passed over by more than chance, and nothing stands idle."""
-    rules, chance = Rules(lease_ms=4 * HOUR), random.Random(7)
+    rules, chance = Rules(lease_ms=4 * HOUR, silence_ms=1000 * HOUR), random.Random(7)
     state = State()
     schedule.found(state, rules, {f"gpu{n}": "gpu" if n < 8 else "mig" for n in range(16)}, 0)
     running: dict[str, str] = {}

@@ -40,8 +40,9 @@ def test_a_port_in_use(tmp_path):
 
 def test_an_address_that_is_not_this_machines(tmp_path):
     assert refusal(tmp_path / "state", AIDP_HUB_HOST="127.0.0.1.example")[1] == "bad_settings"
-    app = {"GITHUB_ID": "i", "GITHUB_SECRET": "s", "AIDP_ALLOWED_USERS": "ada"}
-    assert refusal(tmp_path / "state", AIDP_HUB_HOST="192.0.2.1", **app)[:2] == (2, "port_not_usable")
+    with pytest.raises(hub.CannotStart, match="AIDP_HUB_HOST") as caught:
+        hub.check_port(Settings(host="192.0.2.1", state_dir=tmp_path))
+    assert caught.value.code == "port_not_usable"
 
 
 def test_no_node(tmp_path):

@@ -4,7 +4,8 @@ import pytest
 
 from hub_config.settings import Ports, Settings, SettingsError
 
-APP = {"GITHUB_CLIENT_ID": "id", "GITHUB_CLIENT_SECRET": "s3cret", "AIDP_ALLOWED_USERS": "ada"}
+SECRET = "5f3c9a1e7b2d4c6f8a0b1c2d3e4f5a6b7c8d9e0f"
+APP = {"GITHUB_CLIENT_ID": "Iv1.7c2e", "GITHUB_CLIENT_SECRET": SECRET, "AIDP_ALLOWED_USERS": "ada"}
 
 
 def test_an_empty_environment_is_a_local_hub_on_this_machine():
@@ -20,10 +21,10 @@ def test_empty_variables_count_as_not_set():
 
 @pytest.mark.parametrize("prefix", ["GITHUB_CLIENT_", "GITHUB_"])
 def test_both_spellings_of_the_github_app_are_read(prefix):
-    env = {f"{prefix}ID": "an-id", f"{prefix}SECRET": "a-secret", "AIDP_ADMIN_USERS": "ada"}
+    env = {f"{prefix}ID": "Iv1.7c2e", f"{prefix}SECRET": SECRET, "AIDP_ADMIN_USERS": "ada"}
     github = Settings.from_env(env).github
     assert github is not None
-    assert (github.client_id, github.client_secret) == ("an-id", "a-secret")
+    assert (github.client_id, github.client_secret) == ("Iv1.7c2e", SECRET)
 
 
 def test_lists_are_split_trimmed_and_users_lowercased():
@@ -57,17 +58,17 @@ def test_an_ipv6_address_stands_in_brackets():
         ({"AIDP_HUB_HOST": "hub.example.org"}, "this machine only"),
         ({"AIDP_ALLOWED_USERS": "../root"}, "AIDP_ALLOWED_USERS"),
         ({"AIDP_ADMIN_USERS": "a b"}, "AIDP_ADMIN_USERS"),
-        ({"GITHUB_CLIENT_ID": "id"}, "GITHUB_CLIENT_SECRET"),
-        ({"GITHUB_SECRET": "s3cret"}, "GITHUB_CLIENT_ID is not"),
-        ({"GITHUB_ID": "id", "GITHUB_SECRET": "s3cret"}, "nobody is allowed in"),
+        ({"GITHUB_CLIENT_ID": "Iv1.7c2e"}, "GITHUB_CLIENT_SECRET"),
+        ({"GITHUB_SECRET": SECRET}, "GITHUB_CLIENT_ID is not"),
+        ({"GITHUB_ID": "Iv1.7c2e", "GITHUB_SECRET": SECRET}, "nobody is allowed in"),
         ({**APP, "GITHUB_URL": "github.example.org"}, "GITHUB_URL"),
         ({"AIDP_KEYS_FILE": "/nowhere/keys"}, "AIDP_KEYS_FILE"),
         ({"AIDP_SERVICE_CONFIG": "/nowhere/gateway.py"}, "AIDP_SERVICE_CONFIG"),
         ({"AIDP_TOKEN_CACHE_S": "0"}, "AIDP_TOKEN_CACHE_S"),
-        ({"AIDP_METRICS_TOKEN": "s3cret"}, "AIDP_METRICS_TOKEN"),
+        ({"AIDP_METRICS_TOKEN": SECRET[:31]}, "AIDP_METRICS_TOKEN"),
         ({"AIDP_GATEWAY_URL": "http://10.0.0.7:9000"}, "AIDP_GATEWAY_TOKEN"),
-        ({"AIDP_GATEWAY_TOKEN": "s3cret" * 6}, "AIDP_GATEWAY_URL"),
-        ({"AIDP_GATEWAY_URL": "10.0.0.7", "AIDP_GATEWAY_TOKEN": "s3cret" * 6}, "AIDP_GATEWAY_URL"),
+        ({"AIDP_GATEWAY_TOKEN": SECRET}, "AIDP_GATEWAY_URL"),
+        ({"AIDP_GATEWAY_URL": "10.0.0.7", "AIDP_GATEWAY_TOKEN": SECRET}, "AIDP_GATEWAY_URL"),
         ({**APP, "GITHUB_ALLOWED_ORGANIZATIONS": "a/b"}, "GITHUB_ALLOWED_ORGANIZATIONS"),
         ({**APP, "OAUTH_CALLBACK_URL": "https://hub.example.org/"}, "/hub/oauth_callback"),
     ],
@@ -77,7 +78,7 @@ def test_what_the_hub_cannot_start_with_is_said_without_secrets(env, words):
         Settings.from_env(env)
     assert words in caught.value.message
     assert caught.value.code == "bad_settings"
-    assert "s3cret" not in str(caught.value)
+    assert SECRET[:31] not in str(caught.value)
 
 
 def test_keys_go_to_the_service_and_never_to_users():
@@ -100,9 +101,9 @@ def test_files_are_passed_on_as_whole_paths_to_the_service_alone_and_not_read(tm
 
 
 def test_secrets_do_not_show_in_a_printed_settings_object():
-    tokens = {"AIDP_METRICS_TOKEN": "s3cret" * 6, "AIDP_GATEWAY_TOKEN": "s3cret" * 6}
+    tokens = {"AIDP_METRICS_TOKEN": SECRET, "AIDP_GATEWAY_TOKEN": SECRET}
     text = repr(Settings.from_env({**APP, **tokens, "AIDP_GATEWAY_URL": "http://g:1", "OPENAI_API_KEY": "sk-1"}))
-    assert "s3cret" not in text
+    assert SECRET not in text
     assert "sk-1" not in text
 
 

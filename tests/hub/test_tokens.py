@@ -203,7 +203,7 @@ async def test_a_server_takes_them_through_its_source(hub, github, adas, bobs):
         account = await ours.account(host)
         assert account is not None
         assert (account.login, account.source, account.url, account.problem) == ("ada", "hub", github.url, None)
-        assert account.email == "583231+ada@users.noreply.127.0.0.1"
+        assert account.email == f"{github.id_of('ada')}+ada@users.noreply.127.0.0.1"
         github.tokens.pop(token.value)
         fresh = await ours.token(host, fresh=True)
         assert fresh is not None

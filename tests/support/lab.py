@@ -11,22 +11,22 @@ from pathlib import Path
 
 import nbformat
 
+from aidp_ext.live import variables
+from hub_config import live
 from tests.support.jupyter import Server, clean_environment
-from tests.support.processes import REPO, free_port, running, wait_for_http
+from tests.support.processes import free_port, running, wait_for_http
 
 #: A cell: its code, ("markdown" or "raw" or "code", its text), or one of nbformat's with outputs and all.
 Cell = str | tuple[str, str] | nbformat.NotebookNode
 
-COLLAB = REPO / ".venv" / "collab" / "bin" / "python"
-
 
 @contextlib.contextmanager
-def jupyter_lab(folder: Path, env: Mapping[str, str], *args: str, python: Path | None = None) -> Iterator[Server]:
+def jupyter_lab(folder: Path, env: Mapping[str, str], *args: str) -> Iterator[Server]:
     """Run `jupyter lab` while the block runs; its app can be reached in the page as ``jupyterapp``."""
     token, port = secrets.token_hex(16), free_port()
     root, home = folder / "work", folder / "home"
     root.mkdir(parents=True)
-    argv = [str(python or sys.executable), "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    argv = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     if os.geteuid() == 0:
         argv.append("--allow-root")
     argv += ["--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}", "--LabApp.expose_app_in_browser=True"]
@@ -42,18 +42,10 @@ def jupyter_lab(folder: Path, env: Mapping[str, str], *args: str, python: Path |
 
 @contextlib.contextmanager
 def collaborative_lab(folder: Path, env: Mapping[str, str], *args: str) -> Iterator[Server]:
-    """Run one with jupyter-collaboration while the block runs.
-
-    That is installed in an environment of its own, which sees the packages of this one but not its data files.
-    """
-    assert COLLAB.exists(), "jupyter-collaboration is not set up: run `make .venv/.done/collab`"
-    here = Path(sys.prefix)
-    places = {
-        "JUPYTER_PATH": str(here / "share" / "jupyter"),
-        "JUPYTER_CONFIG_PATH": str(here / "etc" / "jupyter"),
-        "JUPYTERLAB_DIR": str(here / "share" / "jupyter" / "lab"),
-    }
-    with jupyter_lab(folder, {**places, **env}, *args, python=COLLAB) as server:
+    """Run one with jupyter-collaboration while the block runs, as a hub's users have it."""
+    assert live.absent_here() is None, "jupyter-collaboration is not set up: run `make .venv/.done/live`"
+    found = variables(live.folder(), {"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    with jupyter_lab(folder, {**found, **env}, *args) as server:
         yield server
 
 

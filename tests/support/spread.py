@@ -7,8 +7,14 @@ import os
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-#: Packages whose tests share a browser, a hub or a wheel. They wait much, so they come first, in this order.
-TOGETHER = ("tests/e2e/", "tests/packaging/", "tests/hub/")
+#: Tests that share a browser, a wheel or a hub, by the groups that stay together. They wait much, so they come first.
+#: Containers are in the browser's group: each that starts changes the machine's network, and Chromium then drops what it
+#: is loading.
+TOGETHER = (
+    ("tests/e2e/", "tests/hub/test_admin.py", "tests/hub/test_live_editing.py", "tests/hub/test_containers.py"),
+    ("tests/packaging/",),
+    ("tests/hub/",),
+)
 #: Next, by files: those that start servers. What is left needs nothing but the processor.
 NEXT = ("tests/hosts/", "tests/git/", "tests/experiments/", "tests/docs/")
 #: With more, each of them starts its own servers for too few tests.
@@ -20,7 +26,7 @@ class ByServers(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::", 1)[0]
-        return next((package for package in TOGETHER if file.startswith(package)), file)
+        return next((group[0] for group in TOGETHER if file.startswith(group)), file)
 
 
 def workers(config: pytest.Config) -> int:
@@ -31,5 +37,5 @@ def workers(config: pytest.Config) -> int:
 
 def place(item: pytest.Item) -> int:
     """Return where a test comes among all: the longest work begins first, so that nobody waits for it in the end."""
-    order = (*TOGETHER, *NEXT)
-    return next((number for number, package in enumerate(order) if item.nodeid.startswith(package)), len(order))
+    order = (*TOGETHER, *((package,) for package in NEXT))
+    return next((number for number, group in enumerate(order) if item.nodeid.startswith(group)), len(order))
