@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aidp_ext.ai.ledger_sql import Sql
 from aidp_ext.ai.ledger_transaction import Transaction, Work
-from aidp_ext.core.db import migrate, open_engine
+from aidp_ext.core.db import migrated_engine
 from aidp_ext.core.errors import StorageError
 
 if TYPE_CHECKING:
@@ -45,12 +45,7 @@ class Store:
             return
         engine = self._engine
         if engine is None:
-            engine = open_engine(self._url, patience_s=self._patience_s)
-            try:
-                migrate(engine, MIGRATIONS, VERSION_TABLE)
-            except BaseException:
-                engine.dispose()
-                raise
+            engine = migrated_engine(self._url, MIGRATIONS, VERSION_TABLE, patience_s=self._patience_s)
             self._sql = Sql(engine.dialect)
             self._engine = engine
             name = engine.url.database or ""

@@ -124,6 +124,17 @@ def migrate(engine: Engine, migrations: Path, version_table: str = "alembic_vers
         raise StorageError(f"The database cannot be opened: {_short(error)}.") from error
 
 
+def migrated_engine(url: str, migrations: Path, version_table: str, *, patience_s: float = _PATIENCE_S) -> Engine:
+    """Return an engine as :func:`open_engine` does, of a database that is up to date. Raises StorageError."""
+    engine = open_engine(url, patience_s=patience_s)
+    try:
+        migrate(engine, migrations, version_table)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
 def _with_async_driver(url: str) -> str:
     for plain, driver in (("sqlite://", "sqlite+aiosqlite://"), ("postgresql://", "postgresql+psycopg://")):
         if url.startswith(plain):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from aidp_ext.core.db import migrate, open_engine
+from aidp_ext.core.db import migrated_engine
 from aidp_ext.core.errors import Conflict, NotFound, StorageError
 from aidp_ext.hub import schedule
 from aidp_ext.hub.schedule import ANY, Lease, Place, Rules, State, Wait
@@ -197,13 +197,7 @@ class Leases:
         from aidp_ext.hub.lease_tables import turn
 
         if self._engine is None:
-            engine = open_engine(self._url, patience_s=_PATIENCE_S)
-            try:
-                migrate(engine, MIGRATIONS, VERSION_TABLE)
-            except BaseException:
-                engine.dispose()
-                raise
-            self._engine = engine
+            self._engine = migrated_engine(self._url, MIGRATIONS, VERSION_TABLE, patience_s=_PATIENCE_S)
         try:
             with self._engine.begin() as connection:
                 # First: PostgreSQL lets others wait at this row, SQLite let them wait already.

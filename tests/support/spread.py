@@ -8,8 +8,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 #: Tests that share a browser, a wheel or a hub, by the groups that stay together. They wait much, so they come first.
-#: Containers are in the browser's group: each that starts changes the machine's network, and Chromium then drops what it
-#: is loading.
+#: Containers are in the browser's group: each that starts changes the machine's network, and Chromium then drops what
+#: it is loading.
 TOGETHER = (
     ("tests/e2e/", "tests/hub/test_admin.py", "tests/hub/test_live_editing.py", "tests/hub/test_containers.py"),
     ("tests/packaging/",),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from aidp_ext.core.db import migrate, open_engine
+from aidp_ext.core.db import migrated_engine
 from aidp_ext.core.errors import StorageError
 
 if TYPE_CHECKING:
@@ -109,13 +109,7 @@ class Store:
         from sqlalchemy.exc import SQLAlchemyError
 
         if self._engine is None:
-            engine = open_engine(self._url, patience_s=_PATIENCE_S)
-            try:
-                migrate(engine, MIGRATIONS, VERSION_TABLE)
-            except BaseException:
-                engine.dispose()
-                raise
-            self._engine = engine
+            self._engine = migrated_engine(self._url, MIGRATIONS, VERSION_TABLE, patience_s=_PATIENCE_S)
         try:
             with self._engine.begin() as connection:
                 yield connection
