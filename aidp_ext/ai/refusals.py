@@ -27,6 +27,8 @@ NEXT_STEP = (
 )
 # The hosted APIs only chat: another key would give no ghost text.
 NEXT_STEP_LOCAL = "Start Ollama (`ollama serve`), or point LOCAL_OPENAI_BASE_URL at a model server and restart."
+# A user of a hub has no part in what its gateway can ask.
+NEXT_STEP_ON_A_HUB = "Ask your hub's admin to give its gateway a model server or a key, or choose another mode."
 _ANOTHER = "Choose another model, or another mode in the status bar."
 
 
@@ -59,13 +61,20 @@ def explain_none(
     if reasons and all(not reason.startswith("no_") for reason in reasons):
         words = " ".join(REASONS[reason] for reason in sorted(reasons))
         kind = PolicyRefused if asked or request.model == AUTO_CLOUD else NoModelAvailable
-        step = NEXT_STEP if kind is NoModelAvailable else _ANOTHER
+        step = next_step(providers) if kind is NoModelAvailable else _ANOTHER
         return kind(f"No allowed model can answer. {words}", next_step=step, **details)
     if asked:
         return PolicyRefused(" ".join(REASONS[reason] for reason in sorted(reasons)), **details)
     what = f"No model here can do this ({request.task})." if reasons else "No model answers."
     needs_local = reasons <= {"no_complete"} and Capability.COMPLETE in request.needs and bool(reasons)
-    return NoModelAvailable(what, next_step=NEXT_STEP_LOCAL if needs_local else NEXT_STEP, **details)
+    return NoModelAvailable(what, next_step=next_step(providers, is_local=needs_local), **details)
+
+
+def next_step(providers: Mapping[str, Provider], *, is_local: bool = False) -> str:
+    """Return what somebody can do where no model answers; ``is_local``: only a model that runs here would do."""
+    if "gateway" in providers:
+        return NEXT_STEP_ON_A_HUB
+    return NEXT_STEP_LOCAL if is_local else NEXT_STEP
 
 
 def exhausted(budget: BudgetState | None, **details: Any) -> BudgetExhausted:

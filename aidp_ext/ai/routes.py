@@ -14,7 +14,6 @@ from tornado import web
 from aidp_ext.ai import contract, dialect, views
 from aidp_ext.ai.dialect import Request
 from aidp_ext.ai.models import Answer, Caller, Dialect, Privacy, RouteRequest, Task
-from aidp_ext.ai.refusals import NEXT_STEP
 from aidp_ext.ai.rules import WorkspaceRules
 from aidp_ext.ai.service import AiService, Progress
 from aidp_ext.core.errors import (
@@ -250,7 +249,7 @@ class RouteDecision(AiApi):
         error = None
         if decision.best is None:
             error = await self.ai.explain_none(request, decision, self.caller())
-            error.suggest(NEXT_STEP)
+            error.suggest(self.ai.next_step())
         self.reply(views.route(decision, request.task, self.ai, error))
 
 

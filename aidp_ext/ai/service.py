@@ -45,6 +45,7 @@ from aidp_ext.ai.providers import make_providers
 from aidp_ext.ai.providers.base import Body, Provider
 from aidp_ext.ai.records import Records, as_row
 from aidp_ext.ai.redact import Finding, Redactor
+from aidp_ext.ai.refusals import next_step
 from aidp_ext.ai.rules import Rules, WorkspaceRules
 from aidp_ext.core.audit import AuditLog
 from aidp_ext.core.errors import AidpError, Conflict, Forbidden, NotFound, PolicyRefused, StorageError
@@ -213,6 +214,10 @@ class AiService:
         """Return the decision for a request, without a call."""
         verdict = self.rules.judge(request.privacy, request.paths)
         return await self._dispatcher.route(replace(request, privacy=forbidding(verdict)), caller)
+
+    def next_step(self) -> str:
+        """Return what somebody can do where no model answers."""
+        return next_step(self._catalog.providers)
 
     async def explain_none(self, request: RouteRequest, decision: Decision, caller: Caller) -> AidpError:
         """Return the error that says why no model may, or can, answer this request."""

@@ -347,6 +347,15 @@ async def test_nothing_to_answer_says_what_to_do(make: Make, records: Any) -> No
     assert records()[-1]["event"] == "ai.refused"
 
 
+async def test_a_user_of_a_hub_is_told_whom_to_ask_for_a_model(make: Make) -> None:
+    hub = f"http://127.0.0.1:{free_port()}/services/aidp"
+    service = make(gateway_url=hub, gateway_token="t" * 32, ollama_host=f"127.0.0.1:{free_port()}", openai_api_key="")
+    with pytest.raises(NoModelAvailable) as none:
+        await ask(service, "auto")
+    assert "hub's admin" in str(none.value.next_step)
+    assert service.next_step() == none.value.next_step
+
+
 async def test_a_prompt_that_fits_nowhere(make: Make) -> None:
     with pytest.raises(ContextTooLong, match="500,001"):
         await ask(make(), "auto", prompt_tokens=500_001)
