@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ class Processes(SimpleLocalProcessSpawner):
         if self.gpu or getattr(self, "leases_gpus", False):
             env["CUDA_VISIBLE_DEVICES"] = self.gpu or ""
         return env
+
+    async def _signal(self, sig: int) -> bool:
+        """Ask a server to end as it does in good order.
+
+        SIGINT, with which JupyterHub begins, breaks a server off that has no terminal: nothing is saved, and it hangs.
+        """
+        sent: bool = await super()._signal(signal.SIGTERM if sig == signal.SIGINT else sig)
+        return sent
 
 
 def prepare_home(spawner: Any) -> None:

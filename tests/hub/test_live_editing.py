@@ -130,12 +130,12 @@ def test_the_folder_holds_the_listed_packages_and_all_that_they_ask_for_is_there
 
 def test_a_lab_that_nobody_leads_there_has_nothing_of_it(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in LEADS}
-    look = [sys.executable, "-m", "jupyter", "server", "extension", "list"]
+    look = [sys.executable, "-m", "jupyter", "labextension", "list"]
     for led, more in ((False, {}), (True, variables(live.folder(), {}))):
         done = subprocess.run(
             look, env={**kept, "HOME": str(tmp_path), **more}, capture_output=True, text=True, timeout=120, check=True
         )
-        assert ("jupyter_server_ydoc" in done.stdout + done.stderr) is led
+        assert ("@jupyter/collaboration-extension" in done.stdout + done.stderr) is led
 
 
 def test_children_of_a_server_are_not_led_there() -> None:

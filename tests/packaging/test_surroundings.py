@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aidp_ext.live import FOLDER, LEADS, variables
 from tests.support.processes import REPO
 
 WORKFLOW = REPO / ".github" / "workflows" / "ci.yml"
@@ -94,7 +95,35 @@ def test_the_image_starts_what_it_was_started_for(tmp_path: Path, environment: d
     assert done.stdout.strip() == expected
 
 
+@pytest.mark.parametrize("told", [{"JUPYTERHUB_API_TOKEN": "t"}, {}])
+def test_the_image_leads_a_hubs_server_to_live_editing_before_what_is_there(
+    tmp_path: Path, told: dict[str, str]
+) -> None:
+    shown = "\n".join(f"echo {name}=${name}" for name in LEADS)
+    for name in ("jupyter", "jupyterhub-singleuser"):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{shown}\n")
+        (tmp_path / name).chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": "/theirs"}
+
+    def led(folder: Path) -> dict[str, str]:
+        done = subprocess.run(
+            [REPO / "deploy" / "start-lab"],
+            env={**path, **told, FOLDER: str(folder)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+    as_it_is = {"PYTHONPATH": "/theirs", "JUPYTER_PATH": "", "JUPYTER_CONFIG_PATH": ""}
+    assert led(tmp_path / "nowhere") == as_it_is
+    if told:
+        found = variables(tmp_path, path)
+        assert led(tmp_path) == {name: found[name] for name in LEADS}
+    else:
+        assert led(tmp_path) == as_it_is, "Lab for one person has none"
+
+
 def test_scripts_may_be_run() -> None:
-    assert all(
-        os.access(REPO / name, os.X_OK) for name in ("binder/postBuild", "deploy/install-packages", "deploy/start-lab")
-    )
+    scripts = ("binder/postBuild", "deploy/install-live", "deploy/install-packages", "deploy/start-lab")
+    assert all(os.access(REPO / name, os.X_OK) for name in scripts)
