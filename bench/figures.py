@@ -86,21 +86,26 @@ def as_text(section: Section) -> str:
 
 
 def write_report(sections: list[Section]) -> None:
-    """Write RESULTS.md anew."""
+    """Bring RESULTS.md up to date: what was measured takes the place of what it measured before, the rest stays."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    text = [
-        "# Figures",
-        "",
-        f"Made by `python -m bench` ({python}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}).",
-        "In brackets: the lowest and the highest of the rounds or tries; before them their median.",
-    ]
-    for section in sections:
-        text += ["", f"## {section.title}", "", _line(HEADER), _line(["---"] * len(HEADER))]
-        text += [_line(figure.row()) for figure in section.figures]
-        text += ["", *section.notes] if section.notes else []
-        about = ", ".join(f"{name} {number}" for name, number in section.versions.items())
-        text += ["", f"{section.date}, load average {section.load}{'; ' + about if about else ''}"]
-    REPORT.write_text("\n".join(text) + "\n")
+    head = (
+        f"# Figures\n\nMade by `python -m bench` ({python}, {os.cpu_count()} cores, {platform.system()}"
+        f" {platform.machine()}).\nIn brackets: the lowest and the highest of the rounds or tries; before them their"
+        " median."
+    )
+    there = REPORT.read_text().split("\n## ")[1:] if REPORT.exists() else []
+    texts = {text.splitlines()[0]: text.rstrip("\n") for text in there}
+    texts |= {section.title: _section(section) for section in sections}
+    REPORT.write_text("\n\n## ".join([head, *texts.values()]) + "\n")
+
+
+def _section(section: Section) -> str:
+    lines = [section.title, "", _line(HEADER), _line(["---"] * len(HEADER))]
+    lines += [_line(figure.row()) for figure in section.figures]
+    lines += ["", *section.notes] if section.notes else []
+    about = ", ".join(f"{name} {number}" for name, number in section.versions.items())
+    lines += ["", f"{section.date}, load average {section.load}{'; ' + about if about else ''}"]
+    return "\n".join(lines)
 
 
 def _line(cells: tuple[str, ...] | list[str]) -> str:
