@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, TypedDict, cast
 
 from msgspec import Meta, Struct
@@ -108,6 +109,7 @@ class GpuRelease(_GpuApi):
     """``hub/gpus/release``: for admins."""
 
     scope = "custom:aidp:admin"
+    is_program: Callable[[], bool]  # the host's base class answers it
 
     @endpoint(
         "execute",
@@ -119,7 +121,7 @@ class GpuRelease(_GpuApi):
     async def post(self) -> None:
         """Stop the server of somebody who has a GPU; it is given to the next when the server is gone."""
         # No cookie, which a browser sends by itself: a page that an admin has opened must not do this.
-        if "Authorization" not in self.request.headers:
+        if "Authorization" not in self.request.headers or not self.is_program():
             raise Unauthenticated("This takes a token.", next_step="Send it as `Authorization: Bearer …`.")
         asked = self.body(Released)
         gpus = cast(TeamGpus, self.gpus())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, TypedDict
 
 from msgspec import Meta, Struct
@@ -46,6 +47,8 @@ class AccountSaid(TypedDict):
 
 
 class _ForgeApi(Api):
+    is_program: Callable[[], bool]  # the host's base class answers it
+
     def forge(self) -> ForgeTokens:
         """Return the hub's tokens. Raises NoForge where it has none."""
         forge: ForgeTokens | None = self.settings.get("aidp_forge")
@@ -66,8 +69,9 @@ class ForgeToken(_ForgeApi):
     )
     async def post(self) -> None:
         """Return a token for the forge. It is for the caller's server; no page in a browser gets one."""
-        # A cookie, which a browser sends by itself, does not prove a server; a query is written into logs.
-        if "Authorization" not in self.request.headers:
+        # A cookie, which a browser sends by itself, does not prove a server, not even beside a header with a token that
+        # is none: JupyterHub goes by the cookie then. A query is written into logs.
+        if "Authorization" not in self.request.headers or not self.is_program():
             raise Unauthenticated("This takes a server's token.", next_step="Send it as `Authorization: Bearer …`.")
         asked = self.body(TokenAsked)
         given = await self.forge().token(self.who(), asked.host, asked.refused)
