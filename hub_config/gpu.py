@@ -10,17 +10,18 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jupyterhub.spawner import SpawnException
 from traitlets import Any as AnyTrait
 from traitlets.config import Config, LoggingConfigurable
 
 from aidp_ext.core.audit import AuditLog
-from aidp_ext.core.errors import AidpError, NotFound
+from aidp_ext.core.errors import AidpError, NotFound, StorageError
 from aidp_ext.hub.devices import BrokenDriver, Device
 from aidp_ext.hub.gpus import GpusSaid, holder_of, said
 from aidp_ext.hub.leases import Leases
@@ -39,6 +40,10 @@ log = logging.getLogger("aidp")
 
 #: Seconds between looks at how far a server has come, for the page that shows it.
 _STEP_S = 0.5
+#: Seconds that a page waits for the leases, and that they are left alone after they did not answer.
+_PATIENCE_S, _AWAY_S = 3.0, 10.0
+
+T = TypeVar("T")
 
 
 def apply(c: Config, settings: Settings) -> None:
@@ -78,6 +83,7 @@ class Pool:
         self.devices = found
         self._leases: Leases | None = None
         self._begun: asyncio.Task[Leases] | None = None
+        self._away_until = 0.0  # by time.monotonic
 
     async def leases(self) -> Leases:
         """Return the leases; what was found at the start is known to them. Raises StorageError."""
@@ -104,7 +110,35 @@ class Pool:
                 return await leases.take(holder)
 
     async def look(self, user: str, server: str) -> GpusSaid:
-        """Return what there is for a server; whoever waits still does. Raises StorageError."""
+        """Return what there is for a server; whoever waits still does. Raises StorageError, soon."""
+        return await self._soon(lambda: self._look(user, server))
+
+    async def leave(self, holder: str) -> None:
+        """Take a server off the waiting list. Raises StorageError, soon."""
+
+        async def work() -> None:
+            await (await self.leases()).give_back(holder)
+
+        await self._soon(work)
+
+    async def _soon(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do what a page or a start without a GPU waits for: a database that is away must hold up neither.
+
+        After it was away it is left alone for a while: what is asked of it waits in line, and the line would grow.
+        """
+        now = time.monotonic()
+        if now < self._away_until:
+            raise StorageError("The leases of GPUs cannot be read at present.", next_step="Try again in a moment.")
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await work()
+        except (TimeoutError, StorageError) as error:
+            self._away_until = time.monotonic() + _AWAY_S
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError("The leases of GPUs do not answer.", next_step="Try again in a moment.") from error
+
+    async def _look(self, user: str, server: str) -> GpusSaid:
         leases, holder = await self.leases(), holder_of(user, server)
         seen = await leases.look()
         waits = next((wait for wait in seen.waits if wait.holder == holder), None)
@@ -173,7 +207,7 @@ class LeasedGpu(_Base):
         if self.pool is None:
             return
         try:
-            await (await self.pool().leases()).give_back(self.holder)
+            await self.pool().leave(self.holder)
         except AidpError as error:  # no reason not to start; who does not ask again waits no more anyway
             self.log.warning("leases: %s", error.message)
 

@@ -15,7 +15,7 @@ from jupyterhub.spawner import Spawner, SpawnException
 from traitlets.config import Config
 
 from aidp_ext.core.audit import verify
-from aidp_ext.core.errors import Conflict, Forbidden, NotFound, Unavailable
+from aidp_ext.core.errors import Conflict, Forbidden, NotFound, StorageError, Unavailable
 from aidp_ext.hub.devices import BrokenDriver, Device
 from aidp_ext.hub.gpus import GpuSaid, GpusSaid, PlaceSaid, TeamGpus
 from aidp_ext.hub.leases import Leases
@@ -271,6 +271,27 @@ async def test_a_database_that_is_gone_is_no_gpu_and_no_obstacle_to_a_server_wit
     assert "cannot say which GPU is free" in refused.value.message
     assert (refused.value.status_code, refused.value.reason) == (503, "gpu-unknown")
     assert await server_of(pool, "ben", CPU).start()
+
+
+async def test_a_database_that_does_not_answer_holds_up_no_page_and_no_server_without(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gpu_part, "_PATIENCE_S", 0.2)
+    await pool.leases()
+    with closing(sqlite3.connect(tmp_path / "service" / "leases.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # whoever comes now waits
+        with pytest.raises(StorageError, match="do not answer"):
+            await pool.look("ana", "")
+        async with asyncio.timeout(1):
+            for _ in range(50):
+                with pytest.raises(StorageError):  # asked no more for a while
+                    await pool.look("ana", "")
+            assert await server_of(pool, "ben", CPU).start()
+        other.execute("ROLLBACK")
+    monkeypatch.setattr(gpu_part, "_AWAY_S", 0.0)
+    pool._away_until = 0.0
+    monkeypatch.setattr(gpu_part, "_PATIENCE_S", 30.0)
+    assert (await pool.look("ana", "")).place is None
 
 
 async def test_leaving_the_line_starts_nothing(pool: Pool):
