@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from docker.types import DeviceRequest
 
-from aidp_ext.commands.hub_check import Line, live_editing
+from aidp_ext.commands.hub_check import Line, Mark, live_editing
 from aidp_ext.commands.hub_engine import engine_of, images
 from aidp_ext.core.errors import AidpError
 from hub_config import gpu, live, network
@@ -53,13 +52,21 @@ def _network(engine: Engine, settings: Settings, *, is_running: bool) -> Iterato
             find_reach(address, network.reach_file(settings))
         yield _versions(engine.run(_VERSION), settings)
         if settings.containers.egress == "open":
-            with suppress(EngineFault):
-                engine.guard()
+            yield from guarded(engine)
         yield from _reached(engine, address)
         yield from _gpu_runtime(engine, settings)
     finally:
         if not was_there:
             engine.remove_network()
+
+
+def guarded(engine: Engine) -> Iterator[Line]:
+    """Add the guard as the hub's start does; a line where that cannot be."""
+    try:
+        engine.guard()
+    except EngineFault as fault:
+        mark: Mark = "fail" if engine.settings.metadata == "guarded" else "warn"
+        yield Line("guard", mark, fault.message, fault.next_step or "")
 
 
 def _versions(said: str, settings: Settings) -> Line:

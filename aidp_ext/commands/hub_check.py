@@ -77,6 +77,14 @@ def check(environ: dict[str, str]) -> Iterator[Line]:
         yield line
     yield from _port(settings, is_running=is_running)
     yield from asyncio.run(_sign_in(settings))
+    if not settings.is_local:
+        yield Line(
+            "origin",
+            "warn",
+            "users' servers and the hub share one address: to open a page that somebody made in their server is to let"
+            " it act in the hub as oneself",
+            "Admins: open nobody's server in the browser that is signed in as an admin. See docs/security.md.",
+        )
     yield from _gateway(settings)
     yield from _gpus(settings)
     yield from _servers(settings, is_running=is_running)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,13 +71,46 @@ def prepare(settings: Settings) -> str:
                     "Make it, and let users' containers (user 1000, group 100) read or write it.",
                 )
         engine.ensure_projects()
-        if settings.containers.egress == "none":
-            return ""
-        try:
-            engine.guard()
-        except EngineFault as fault:
-            return f"containers may reach a cloud's metadata address: {fault.message}"
+        notes = [ensure_guard(engine), end_strays(engine, network.database(settings))]
+    return "; ".join(filter(None, notes))
+
+
+def ensure_guard(engine: Engine) -> str:
+    """Keep containers from metadata addresses; what the terminal says where that need not be, and is not.
+
+    Raises EngineFault where it has to be and cannot.
+    """
+    if engine.settings.egress == "none":
+        return ""
+    try:
+        engine.guard()
+    except EngineFault as fault:
+        if engine.settings.metadata == "guarded":
+            raise
+        return f"containers may reach a cloud's metadata address: {fault.message}"
     return ""
+
+
+def end_strays(engine: Engine, records: Path) -> str:
+    """End containers that belong to no server that the hub knows: a stop has failed. What the terminal says of it.
+
+    Those of a user whom these records do not know are left: another hub's may have the same prefix by mistake.
+    """
+    if not records.is_file():
+        return ""
+    with closing(sqlite3.connect(records)) as database:
+        try:
+            users = {name for (name,) in database.execute("SELECT name FROM users")}
+            rows = database.execute(
+                "SELECT users.name, json_extract(spawners.state, '$.object_id') FROM spawners"
+                " JOIN users ON users.id = spawners.user_id WHERE spawners.server_id IS NOT NULL"
+            ).fetchall()
+        except sqlite3.Error:  # records of an older release, which the hub brings up to date when it starts
+            return ""
+    known = {container for _, container in rows}
+    starting = {user for user, container in rows if not container}  # the hub was killed, and looks for it by its name
+    ended = engine.end_servers(lambda container, user: container not in known and user in users - starting)
+    return f"ended {ended} container{'' if ended == 1 else 's'} whose server had been stopped" if ended else ""
 
 
 def without_live(settings: Settings) -> str:

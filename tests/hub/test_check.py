@@ -112,6 +112,7 @@ def test_processes_behind_a_public_address_are_warned_of(tmp_path, github):
     env = with_github(github, OAUTH_CALLBACK_URL="https://hub.example.org/hub/oauth_callback")
     line = check(tmp_path, **env)["servers"]
     assert (line.mark, line.next_step) == ("warn", "Use containers: AIDP_SPAWNER=docker.")
+    assert check(tmp_path, **env)["origin"].mark == "warn"  # where others sign in, one of them may have made a page
 
 
 def test_containers_that_are_asked_for_need_an_engine(tmp_path):
