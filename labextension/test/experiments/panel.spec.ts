@@ -1,4 +1,5 @@
 import { ServerConnection } from '@jupyterlab/services';
+import type { Signal } from '@lumino/signaling';
 import * as React from 'react';
 // @ts-expect-error It comes with Lab, without its types.
 import { renderToStaticMarkup } from 'react-dom/server';
@@ -205,6 +206,34 @@ describe('the panel', () => {
     const shown = html();
     expect(shown).toContain('aria-invalid="true"');
     expect(words(shown)).toContain('A value is missing.');
+  });
+});
+
+describe('the columns', () => {
+  it('are there once a run has its first values, however late they come', async () => {
+    const keys = { metrics: [] as unknown[], params: [], tags: [] };
+    const { view, model, calls, see } = await setup({
+      experiments: { experiments: [EXPERIMENT], tracking: TRACKING },
+      'experiments/runs/search': page(1),
+      'experiments/columns': keys
+    });
+    await see();
+    const asked = () =>
+      calls.filter(({ path }) => path.includes('experiments/columns')).length;
+    const before = asked();
+    vi.useFakeTimers();
+    const hear = () =>
+      (model.live.runs as Signal<unknown, unknown>).emit({
+        ...{ experiment: '1', rows: [row()], removed: [], version: '2' }
+      });
+    // The run was there before; its first epoch is over now.
+    keys.metrics = [{ key: 'loss', runs: 1, minimize: true }];
+    hear();
+    await vi.advanceTimersByTimeAsync(2_000);
+    vi.useRealTimers();
+    await settled();
+    expect(asked()).toBe(before + 1);
+    expect(view.look.asked).toContain('metrics.loss');
   });
 });
 

@@ -292,8 +292,9 @@ export class RunsView implements IDisposable {
       // It says as of when it will tell: what was before that may have been missed.
       this.window.look();
     }
-    if (isNew) {
-      // It may have metrics that none had before.
+    // Metrics that none had before come with a new run, with its first values, which may take minutes, or by its end.
+    const isBare = this.keys.value?.metrics.length === 0;
+    if (isNew || isBare || here.some(({ status }) => status !== 'RUNNING')) {
       void this._learn.invoke().catch(() => undefined);
     }
   }
