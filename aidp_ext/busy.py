@@ -2,7 +2,8 @@
 
 A hub stops servers that are idle. Jupyter counts requests and what kernels say, so a cell that computes in silence for
 hours would look idle. Here that is looked into: kernels that are busy, jobs in terminals, and what kernels have started
-or do in the background, which is seen by the processor time that it takes.
+or do in the background, which is seen by the processor time that it takes. In a container, where all that runs is the
+user's, so is what has let go of its terminal or kernel (tmux, nohup, setsid).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,12 +56,16 @@ class Busy:
 
     def look(self) -> bool:
         """Return whether anything works now."""
-        kernels = self._kernels_work()  # both are looked at each time: one's processor time is of since the last look
-        return self._terminals_work() or kernels
+        # all are looked at each time: processor time is of since the last look
+        processes: list[int] = []
+        kernels, jobs = self._kernels_work(processes), self._jobs_work(processes)
+        self._forget_others(processes)
+        return self._terminals_work() or kernels or jobs
 
-    def _kernels_work(self) -> bool:
+    def _kernels_work(self, processes: list[int]) -> bool:
+        """Whether a kernel is busy, or works in the background; ``processes`` gets what was looked at."""
         manager = self._serverapp.kernel_manager
-        found, processes = False, []
+        found = False
         for kernel_id in manager.list_kernel_ids():
             kernel = manager.get_kernel(kernel_id)
             is_busy = getattr(kernel, "execution_state", None) == "busy"
@@ -72,8 +77,25 @@ class Busy:
                     kernel.last_activity = datetime.now(UTC)
                     is_busy = True
             found = found or is_busy
-        self._forget_others(processes)
         return found
+
+    def _jobs_work(self, processes: list[int]) -> bool:
+        """Whether something computes that neither a kernel nor a terminal of this server holds any more."""
+        jobs = [pid for pid in _let_go(self._lineage()) if pid not in processes]
+        processes += jobs
+        computing = [pid for pid in jobs if self._computes(pid)]
+        return bool(computing)
+
+    def _lineage(self) -> list[int]:
+        """Return this server's process and those above it where it is in a container of its own, else nothing."""
+        import psutil  # type: ignore[import-untyped]
+
+        try:
+            # an init that is a user's, as in a container; a machine's own is root's, with everybody's processes below
+            is_ours = os.getuid() != 0 and psutil.Process(1).uids().real == os.getuid()
+            return [os.getpid(), *(one.pid for one in psutil.Process().parents())] if is_ours else []
+        except psutil.Error:
+            return []
 
     def _terminals_work(self) -> bool:
         manager = self._serverapp.web_app.settings.get("terminal_manager")
@@ -92,8 +114,19 @@ class Busy:
         self._spent = {pid: known for pid, known in self._spent.items() if pid in there}
 
 
+def _let_go(lineage: Sequence[int]) -> list[int]:
+    """Return the processes that were handed on to one above the server, the first of ``lineage``, by their parents."""
+    import psutil
+
+    found: list[int] = []
+    for pid in lineage[1:]:
+        with contextlib.suppress(psutil.Error):
+            found += [child.pid for child in psutil.Process(pid).children() if child.pid not in lineage]
+    return found
+
+
 def _has_children(pid: int | None) -> bool:
-    import psutil  # type: ignore[import-untyped]
+    import psutil
 
     if not pid:
         return False

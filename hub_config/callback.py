@@ -11,7 +11,7 @@ from tornado import web
 from tornado.escape import xhtml_escape
 from tornado.httpclient import HTTPClientError
 
-from hub_config.standing import Dismissed, Unreachable
+from hub_config.standing import Dismissed, SignedOut, Unreachable, Withheld
 
 REFUSED, AWAY = "Sign-in refused", "Sign-in is not possible now"
 
@@ -47,21 +47,27 @@ class Callback(OAuthCallbackHandler):
         except web.HTTPError as error:
             error.reason = error.reason or REFUSED
             raise
-        except (HTTPClientError, Dismissed, Unreachable, TimeoutError, OSError, ValueError) as error:
+        except (HTTPClientError, SignedOut, Unreachable, TimeoutError, OSError, ValueError) as error:
             self.log.warning("A sign-in with %s failed: %s", service, error)
             why = meaning(error, "") if isinstance(error, HTTPClientError) else error
-            if isinstance(why, Dismissed):
+            if isinstance(why, SignedOut):
                 said = str(why) or "the account may be suspended"
                 raise web.HTTPError(403, f"{service} says: {said}.", reason=REFUSED) from error
             raise web.HTTPError(503, self.authenticator.is_away, reason=AWAY) from error
 
 
 def meaning(error: HTTPClientError, what: str) -> Dismissed | Unreachable:
-    """Return what a provider's refusal means: its own faults, and too many questions, say nothing about the user."""
+    """Return what a provider's refusal means.
+
+    Its own faults say nothing about the user; nor do too many questions, but those may be the user's doing.
+    """
     headers: Mapping[str, str] = {}
     text = ""
     if error.response is not None:
         headers, text = error.response.headers, (error.response.body or b"").decode(errors="replace").lower()
     is_limit = "rate limit" in text or headers.get("X-RateLimit-Remaining") == "0" or "Retry-After" in headers
     is_refusal = error.code == 401 or (error.code == 403 and not is_limit)
-    return Dismissed(what) if is_refusal else Unreachable(what)
+    if is_refusal:
+        return Dismissed(what)
+    is_fault = error.code >= 500 or error.code == 404  # what stands before a provider that starts says so
+    return Unreachable(what) if is_fault else Withheld(what)

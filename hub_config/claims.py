@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hub_config.providers import GROUP, Oidc
-from hub_config.standing import Dismissed, Standing
+from hub_config.standing import Dismissed, Standing, fold
 
 _LONGEST = 256
 _MOST_GROUPS = 1000
@@ -21,7 +21,7 @@ def name(info: Mapping[str, Any], oidc: Oidc) -> str:
     """Return what somebody is called. Raises Dismissed where it is not said, or an address that nobody verified."""
     if oidc.username_claim == "email" and not is_verified(info):
         raise Dismissed("the provider has not verified the e-mail address")
-    return _claim(info, oidc.username_claim).lower()
+    return fold(_claim(info, oidc.username_claim))
 
 
 def standing(info: Mapping[str, Any], oidc: Oidc) -> Standing:
@@ -46,9 +46,9 @@ def domain(info: Mapping[str, Any], oidc: Oidc) -> str | None:
     if not isinstance(said, str):
         return None
     if source == "hd":
-        return said.lower()
+        return fold(said)
     person, at, rest = said.partition("@")
-    return rest.lower() if person and at and "@" not in rest else None
+    return fold(rest) if person and at and "@" not in rest else None
 
 
 def is_verified(info: Mapping[str, Any]) -> bool:

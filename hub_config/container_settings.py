@@ -12,6 +12,7 @@ from hub_config.profiles import Profile
 
 SPAWNER, IMAGE, GPU_IMAGE = "AIDP_SPAWNER", "AIDP_LAB_IMAGE", "AIDP_LAB_GPU_IMAGE"
 NETWORK, PREFIX, EGRESS, PROJECTS = "AIDP_DOCKER_NETWORK", "AIDP_DOCKER_PREFIX", "AIDP_EGRESS", "AIDP_PROJECT_VOLUMES"
+METADATA = "AIDP_METADATA"
 
 HOME = "/home/jovyan"
 USER = "1000:100"
@@ -47,20 +48,24 @@ class ContainerSettings:
     prefix: str = "aidp"
     """What the names of containers and volumes begin with: two hubs that share an engine need two of them."""
     egress: str = "open"
+    metadata: str = "guarded"
+    """Whether the hub starts only where containers can be kept from a cloud's metadata addresses."""
     projects: Mapping[str, Project] = field(default_factory=dict)
     """By the group's name; ``*`` is everybody."""
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> ContainerSettings:
         """The settings in ``env``; raises SettingsError, which names the variable and says what it takes."""
+        prefix = _name(env, PREFIX, cls.prefix, _ENGINE_NAME)
         return cls(
             spawner=_one_of(env, SPAWNER, ("auto", "docker", "local")),
             image=_name(env, IMAGE, cls.image, _IMAGE_NAME),
             gpu_image=_name(env, GPU_IMAGE, cls.gpu_image, _IMAGE_NAME),
             network=_name(env, NETWORK, cls.network, _ENGINE_NAME),
-            prefix=_name(env, PREFIX, cls.prefix, _ENGINE_NAME),
+            prefix=prefix,
             egress=_one_of(env, EGRESS, ("open", "none")),
-            projects=_projects(env),
+            metadata=_one_of(env, METADATA, ("guarded", "unguarded")),
+            projects=_projects(env, prefix),
         )
 
     def image_of(self, profile: Profile) -> str:
@@ -84,18 +89,27 @@ def _name(env: Mapping[str, str], variable: str, default: str, form: re.Pattern[
     return value
 
 
-def _projects(env: Mapping[str, str]) -> dict[str, Project]:
-    """``group``, ``group=volume``, ``group=/folder`` or ``*=…``, each with ``:ro`` or without, between commas."""
-    found = {}
+def _projects(env: Mapping[str, str], prefix: str) -> dict[str, Project]:
+    """``group``, ``group=volume``, ``group=/folder`` or ``*=…``, each with ``:ro`` or without, between commas.
+
+    Raises SettingsError, also where two groups would have one folder: one would see the other's.
+    """
+    found: dict[str, Project] = {}
+    folders: dict[str, str] = {}
     for entry in filter(None, (part.strip() for part in env.get(PROJECTS, "").split(","))):
         group, _, source = entry.partition("=")
         read_only = source.endswith(":ro")
-        source = source.removesuffix(":ro").removesuffix(":rw") or f"aidp-project-{folder_of(group)}"
+        source = source.removesuffix(":ro").removesuffix(":rw") or f"{prefix}-project-{folder_of(group)}"
         is_good = _is_shareable(Path(source)) if source.startswith("/") else _ENGINE_NAME.fullmatch(source)
         if not group or not is_good:
             raise SettingsError(
                 f"{called(PROJECTS)} holds {entry[:80]!r}; it takes a group, or group=volume, or group=/folder (none"
                 " with the engine's socket in it), each with :ro for reading only, between commas."
+            )
+        if (other := folders.setdefault(folder_of(group), group)) != group or group in found:
+            raise SettingsError(
+                f"{called(PROJECTS)}: {other[:80]!r} and {group[:80]!r} would share the folder"
+                f" projects/{folder_of(group)[:80]}. Name each group once, and give one of them another name."
             )
         found[group] = Project(source, read_only)
     return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from docker.errors import APIError
+import requests
+from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, LogConfig
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SpawnException
@@ -22,6 +24,8 @@ from hub_config.profiles import Profile
 WORKERS = 8
 #: What is left of a start's time to say why it took so long, before JupyterHub itself gives up.
 MARGIN_S = 5.0
+#: Seconds that the engine has to finish a removal that it says is under way.
+REMOVAL_S = 30.0
 
 
 class Containers(DockerSpawner):
@@ -70,6 +74,50 @@ class Containers(DockerSpawner):
                 return
             await asyncio.sleep(0.2)
 
+    async def get_object(self) -> dict[str, Any] | None:
+        """What the engine knows of the container; None where it is gone, and only then.
+
+        One of that name that is not this hub's is somebody else's: it is neither asked nor removed. Raises what
+        docker-py raises where the engine does not say; DockerSpawner takes an error 500 for a container that is gone.
+        """
+        try:
+            found: dict[str, Any] = await self.docker("inspect_container", self.object_name)
+        except NotFound:
+            self.object_id = ""
+            return None
+        labels = found["Config"].get("Labels") or {}
+        if found["Id"] != self.object_id and labels.get(HUB_LABEL) != self.settings.prefix:
+            self.object_id = ""
+            return None
+        self.object_id = found["Id"]
+        return found
+
+    async def remove_object(self) -> None:
+        """Remove the container, even one that runs; return once it is gone. Raises APIError.
+
+        DockerSpawner removes only what has stopped, and takes the refusal for a removal that is under way: the name
+        would stay taken, and no start would succeed any more.
+        """
+        end = time.monotonic() + REMOVAL_S
+        while True:
+            try:
+                await self.docker("remove_container", self.object_id, v=True, force=True)
+            except NotFound:
+                return
+            except APIError as error:
+                if error.status_code != 409 or time.monotonic() > end:  # 409: another removal is under way
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+    async def stop_object(self) -> None:
+        """Ask the server to end; whatever comes of that, the removal ends it."""
+        try:
+            await super().stop_object()
+        except Exception as error:
+            self.log.warning("%s does not stop (%s); it is removed by force", self.object_name, error)
+
     async def stop(self, now: bool = False) -> None:
         """Stop and remove the container, where one was made."""
         if self.object_id:
@@ -80,10 +128,8 @@ class Containers(DockerSpawner):
         try:
             status: str | int | None = await super().poll()
         except Exception as error:
-            # An engine that is being restarted says nothing of the containers: they are no less there.
-            if not failures.is_away(error):
-                raise
-            self.log.warning("The engine does not answer; %s is taken to run on", self.object_name)
+            # An engine that restarts or fails says nothing of the containers: they are no less there.
+            self.log.warning("The engine does not say how %s is (%s); it is taken to run on", self.object_name, error)
             return None
         if isinstance(status, str) and not self._start_pending:
             await self._bury()
@@ -91,7 +137,7 @@ class Containers(DockerSpawner):
 
     async def _bury(self) -> None:
         """Keep why the container ended, and remove it."""
-        with suppress(APIError):
+        with suppress(DockerException, requests.exceptions.RequestException):
             found = await self.docker("inspect_container", self.object_id)
             self.ended = failures.ended(found)
             self.log.warning("%s: %s", self.object_name, self.ended)

@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig
 
 from aidp_ext.core.errors import AidpError
-from hub_config.container_settings import HUB_LABEL, USER, ContainerSettings
+from hub_config.container_settings import HUB_LABEL, USER, USER_LABEL, ContainerSettings
 from hub_config.network import Reach
 
 GUARD = Path(__file__).with_name("guard.py")
@@ -97,7 +97,7 @@ class Engine:
                     "network_differs",
                     f"The network {self.settings.network} {wrong}.",
                     "Stop the containers in it and remove it (`docker network rm`), or name another in"
-                    " AIDP_DOCKER_NETWORK.",
+                    " AIDP_DOCKER_NETWORK; the hub makes one that is right.",
                 )
             with translated():
                 self.api.remove_network(self.settings.network)
@@ -112,8 +112,14 @@ class Engine:
                     labels={HUB_LABEL: self.settings.prefix},
                     check_duplicate=True,
                 )
-            found = self.network() or {}
-        return gateway_of(found)
+            found = self.network()
+            if found is not None and (wrong := self.wrong_with(found)):
+                raise EngineFault(
+                    "network_differs",
+                    f"The engine makes networks such that {self.settings.network} {wrong}.",
+                    "Look at `default-network-opts` and `ipv6` in the engine's daemon.json.",
+                )
+        return gateway_of(found or {})
 
     def remove_network(self) -> None:
         """Remove the users' network, with its guard, unless somebody uses it."""
@@ -129,6 +135,8 @@ class Engine:
             return "lets containers reach one another"
         if network["Internal"] != (self.settings.egress == "none"):
             return "leads to the internet, but AIDP_EGRESS is none" if not network["Internal"] else "leads nowhere"
+        if network.get("EnableIPv6"):
+            return "has IPv6, for which nothing keeps users from a cloud's metadata addresses"
         return ""
 
     def guard(self, what: str = "add") -> int:
@@ -137,7 +145,17 @@ class Engine:
         It takes the right to set the host's routing, which the engine can give where the hub itself has none.
         """
         host = {"network_mode": "host", "cap_add": ["NET_ADMIN"]}
-        return int(self.run(GUARD.read_text(), (what, self.bridge), user="0", host=host))
+        try:
+            return int(self.run(GUARD.read_text(), (what, self.bridge), user="0", host=host))
+        except EngineFault as fault:
+            if fault.code not in ("probe_failed", "engine_refused"):
+                raise
+            raise EngineFault(
+                "metadata_unguarded",
+                f"Users' containers cannot be kept from a cloud's metadata addresses: {fault.message}",
+                "Where this machine is in no cloud, or they are refused otherwise: AIDP_METADATA=unguarded. Else"
+                " AIDP_EGRESS=none.",
+            ) from fault
 
     # containers
 
@@ -204,12 +222,19 @@ class Engine:
             found = self.api.containers(filters={"label": f"{HUB_LABEL}={self.settings.prefix}"})
         return sorted(each["Names"][0].lstrip("/") for each in found)
 
-    def end_servers(self) -> None:
-        """End and remove every user's container of this hub; their volumes stay."""
+    def end_servers(self, is_meant: Callable[[str, str], bool] = lambda container, user: True) -> int:
+        """End and remove users' containers of this hub, all or those that are meant; how many. Their volumes stay.
+
+        ``is_meant`` is asked with a container's id and its user's name.
+        """
+        ended = 0
         with translated():
             for each in self.api.containers(all=True, filters={"label": f"{HUB_LABEL}={self.settings.prefix}"}):
-                with suppress(NotFound):
-                    self.api.remove_container(each["Id"], force=True, v=True)
+                if is_meant(each["Id"], (each.get("Labels") or {}).get(USER_LABEL, "")):
+                    with suppress(NotFound):
+                        self.api.remove_container(each["Id"], force=True, v=True)
+                    ended += 1
+        return ended
 
     def runtimes(self) -> set[str]:
         """Return the names of the runtimes that the engine has."""

@@ -61,6 +61,13 @@ def explain(error: Exception, spawner: Containers) -> SpawnException:
             f"The network {spawner.settings.network} is missing. {ADMIN} start the hub again, which makes it.",
             said,
         )
+    if isinstance(error, APIError) and error.status_code == 409 and "already in use" in low:
+        return _failure(
+            "name-taken",
+            f"The engine has a container called {spawner.object_name} that is not this hub's."
+            f" {ADMIN} remove or rename it, or set AIDP_DOCKER_PREFIX to a name that no other hub has.",
+            said,
+        )
     if "no space left on device" in low or "disk quota exceeded" in low:
         return _failure(
             "disk-full", f"The disk of this machine is full. {ADMIN} free some space for Docker.", said, 507

@@ -31,7 +31,7 @@ from hub_config.callback import meaning
 from hub_config.given import SettingsError
 from hub_config.roles import FORGE_SCOPE
 from hub_config.signed import KnownPeople
-from hub_config.standing import Dismissed, Face, SignedOut, Standing, Unreachable, face
+from hub_config.standing import Dismissed, Face, SignedOut, Standing, TakenBack, Unreachable, face, fold
 from hub_config.teams import Membership
 
 #: A token that ends within this many seconds is renewed before it is handed out: a push may take a while.
@@ -53,7 +53,7 @@ class GitHubSignIn(KnownPeople, GitHubOAuthenticator):
 
     def name_of(self, user_info: Mapping[str, Any]) -> str:
         """Return the login."""
-        return str(user_info["login"]).lower()
+        return fold(str(user_info["login"]))
 
     def face_of(self, account: str, user_info: Mapping[str, Any]) -> Face:
         """Return the name and the picture of the profile."""
@@ -126,7 +126,7 @@ class GitHubSignIn(KnownPeople, GitHubOAuthenticator):
         if kept.get("refresh_token") and (is_refused or left < MARGIN_S):
             try:
                 return await self._renew(user, kept)
-            except Unreachable:
+            except (Unreachable, TakenBack):  # the token that there is still does
                 if is_refused or left <= 0:
                     raise
                 return dict(kept)

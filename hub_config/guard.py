@@ -14,8 +14,10 @@ import sys
 # linux/rtnetlink.h, linux/fib_rules.h
 KINDS = {"add": 32, "remove": 33}
 REQUEST, ACK, EXCLUSIVE, CREATE = 1, 4, 0x200, 0x400
-DST, IIF, PRIORITY, TABLE, PROTOCOL, PORTS = 1, 3, 6, 15, 22, 24
+DST, IIF, PRIORITY, TABLE, ORIGIN, PROTOCOL, PORTS = 1, 3, 6, 15, 21, 22, 24
 TO_TABLE, PROHIBIT, MAIN = 1, 8, 254
+KERNEL = 2
+"""As whose the rules are added: systemd-networkd takes away all others that are not its own, each time it restarts."""
 
 #: The clouds' own: link-local (AWS, Google, Azure, OpenStack, DigitalOcean, Oracle), Alibaba's, Azure's wire server.
 ADDRESSES = (("169.254.0.0", 16), ("100.100.100.200", 32), ("168.63.129.16", 32))
@@ -28,8 +30,11 @@ def attribute(kind: int, value: bytes) -> bytes:
     return data + b"\0" * (-len(data) % 4)
 
 
-def rules(bridge: str) -> "list[bytes]":
-    """The rules as the kernel is told of them: what is let through to resolvers first, then what is refused."""
+def rules(bridge: str, origin: "int | None" = None) -> "list[bytes]":
+    """The rules as the kernel is told of them: what is let through to resolvers first, then what is refused.
+
+    Without ``origin`` they stand for rules of any.
+    """
     found = []
     for address, bits in ADDRESSES:
         for protocol in (socket.IPPROTO_UDP, socket.IPPROTO_TCP, None):
@@ -37,6 +42,8 @@ def rules(bridge: str) -> "list[bytes]":
             rule = struct.pack("BBBBBBBBI", socket.AF_INET, bits, 0, 0, table, 0, 0, action, 0)
             rule += attribute(DST, socket.inet_aton(address)) + attribute(IIF, bridge.encode() + b"\0")
             rule += attribute(PRIORITY, struct.pack("I", FIRST if protocol else FIRST + 1))
+            if origin is not None:
+                rule += attribute(ORIGIN, bytes([origin]))
             if protocol:
                 rule += attribute(PROTOCOL, bytes([protocol])) + attribute(PORTS, struct.pack("HH", 53, 53))
             found.append(rule)
@@ -49,12 +56,15 @@ def change(what: str, bridge: str) -> int:
     flags = REQUEST | ACK | (CREATE | EXCLUSIVE if what == "add" else 0)
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
         link.bind((0, 0))
-        for rule in rules(bridge):
-            link.send(struct.pack("IHHII", 16 + len(rule), KINDS[what], flags, 1, 0) + rule)
-            (code,) = struct.unpack_from("i", link.recv(65536), 16)
-            if code and -code not in (errno.EEXIST, errno.ENOENT):
-                raise OSError(-code, os.strerror(-code))
-            changed += not code
+        for rule in rules(bridge, KERNEL if what == "add" else None):
+            is_done = False
+            while not is_done:
+                link.send(struct.pack("IHHII", 16 + len(rule), KINDS[what], flags, 1, 0) + rule)
+                (code,) = struct.unpack_from("i", link.recv(65536), 16)
+                if code and -code not in (errno.EEXIST, errno.ENOENT):
+                    raise OSError(-code, os.strerror(-code))
+                changed += not code
+                is_done = bool(code) or what == "add"  # an earlier release's rule may be there as well
     return changed
 
 

@@ -27,7 +27,7 @@ from hub_config.callback import AWAY, Callback, meaning
 from hub_config.given import is_loopback
 from hub_config.providers import Oidc
 from hub_config.signed import KnownPeople
-from hub_config.standing import Dismissed, Face, SignedOut, Standing, Unreachable, face
+from hub_config.standing import Dismissed, Face, SignedOut, Standing, TakenBack, Unreachable, face
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """How an ID token may be signed: never by the secret that the hub has too, and never not at all."""
@@ -38,6 +38,10 @@ ASKED = "aidp_asked"
 _LEEWAY_S = 60
 #: Seconds before keys are fetched again because of one that is not known: anybody can send one.
 _KEYS_AGAIN_S = 60.0
+#: An access token that ends within this many seconds is renewed: the provider is asked with it right away.
+_MARGIN_S = 60.0
+#: Seconds that what an ID token alone said counts for, where no new one comes.
+ID_TOKEN_S = 12 * 3600.0
 #: Seconds after which the addresses are looked up again.
 _DISCOVERY_S = 3600.0
 
@@ -150,26 +154,77 @@ class OidcSignIn(KnownPeople, GenericOAuthenticator):
         if not kept:
             return None
         await self.discover()
-        before = kept[self.user_auth_state_key]
-        if kept.get("refresh_token"):
-            got = await self.renewed(kept["refresh_token"])
-            got.setdefault("refresh_token", kept["refresh_token"])
-            fresh = {**kept, **self.build_auth_state_dict(got, before)}
-            # what was renewed is kept even where what it says is not believed: the token before may be dead
-            await user.save_auth_state(fresh)
-            info = await (self.token_to_user(got) if got.get("id_token") else self._asked_again(got, before))
-        else:
-            if (kept.get("expires_at") or math.inf) <= time.time():
-                raise SignedOut("their token has ended, and there is nothing to ask with")
-            info = await self._asked_again(kept["token_response"], before)
-        if info["sub"] != before["sub"]:
+        info = await self._said_now(user, kept)
+        if info["sub"] != kept[self.user_auth_state_key]["sub"]:
             raise Dismissed("the provider's answer is about somebody else")
-        return info, claims.standing(info, self.provider)
+        return info, self._standing_now(info)
+
+    async def _said_now(self, user: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is said of somebody now, with a token that is renewed where it is about to end, and only then.
+
+        A refresh token may be good once: an answer that gets lost on its way ends the sign-in.
+        """
+        before, left = kept[self.user_auth_state_key], (kept.get("expires_at") or math.inf) - time.time()
+        may_renew = bool(kept.get("refresh_token"))
+        if may_renew and (left < _MARGIN_S or not self.userdata_url):
+            try:
+                return await self._renew(user, kept)
+            except (TakenBack, Unreachable):
+                if left <= 0 or not self.userdata_url:
+                    raise
+                may_renew = False  # the token that there is still does, if the provider takes it
+        elif left <= 0:
+            raise SignedOut("their token has ended, and there is nothing to ask with")
+        try:
+            return await self._asked_again(kept["token_response"], before)
+        except TakenBack:
+            if not may_renew:
+                raise
+            return await self._renew(user, kept)
+
+    async def _renew(self, user: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is said with new tokens, which are kept."""
+        self.log.info("Renewing the tokens of %s", user.name)
+        key, before = self.user_auth_state_key, kept[self.user_auth_state_key]
+        got = await self.renewed(kept["refresh_token"])
+        got.setdefault("refresh_token", kept["refresh_token"])
+        fresh = {**kept, **self.build_auth_state_dict(got, before)}
+        # what was renewed is kept even where what it says is not believed: the token before may be dead
+        is_theirs = await self._save(user, kept["access_token"], fresh)
+        if not got.get("id_token"):
+            return await self._asked_again(got, before)
+        info = await self.token_to_user(got)
+        if is_theirs and info["sub"] == before["sub"]:
+            await self._save(user, fresh["access_token"], {**fresh, key: info})
+        return info
+
+    async def _save(self, user: Any, was: str, fresh: dict[str, Any]) -> bool:
+        """Keep what was renewed; False where they have signed in anew, or were shown out, meanwhile: that is kept."""
+        if (await user.get_auth_state() or {}).get("access_token") != was:
+            return False
+        await user.save_auth_state(fresh)
+        return True
+
+    def _standing_now(self, info: Mapping[str, Any]) -> Standing:
+        """Return what the claims say. Raises SignedOut where they say it by an ID token of long ago alone."""
+        standing = claims.standing(info, self.provider)
+        said_at = info.get("iat")
+        if isinstance(said_at, int | float) and time.time() - said_at < ID_TOKEN_S:
+            return standing
+        asked = {name: value for name, value in info.items() if name in info.get(ASKED, ())}
+        try:
+            still = claims.standing(asked, self.provider)
+        except Dismissed:
+            still = None
+        if still != standing:
+            raise SignedOut("what lets them in was said at a sign-in of long ago")
+        return standing
 
     async def _asked_again(self, tokens: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
         """Return what is said now; what an ID token alone said stays as it was, since there is no new one."""
         kept = {name: value for name, value in before.items() if name not in before.get(ASKED, ())}
-        return {**kept, **await self._userinfo(tokens, before["sub"]), ASKED: before.get(ASKED, [])}
+        asked = await self._userinfo(tokens, before["sub"])
+        return {**kept, **asked, ASKED: sorted({*before.get(ASKED, []), *asked})}
 
     async def _userinfo(self, tokens: Mapping[str, Any], subject: str) -> dict[str, Any]:
         if not self.userdata_url:
@@ -177,12 +232,14 @@ class OidcSignIn(KnownPeople, GenericOAuthenticator):
         try:
             said = await super().token_to_user(dict(tokens))
         except HTTPClientError as error:
-            raise meaning(error, "the provider takes their token no more") from error
+            why = meaning(error, "the provider takes their token no more")
+            # who signs out at the provider has no good token either; some call that a bad request
+            raise (TakenBack(str(why)) if error.code in (400, 401) else why) from error
         except (OSError, ValueError) as error:
             raise Unreachable("no answer") from error
         if not isinstance(said, dict) or said.get("sub") != subject:
             raise Dismissed("the provider's answer is about somebody else")
-        return said
+        return {name: value for name, value in said.items() if name not in ("iat", ASKED)}
 
     # whom to believe
 

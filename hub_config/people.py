@@ -1,7 +1,8 @@
 """Who is who: an account belongs to the person whom the provider's id names, whatever they are called today.
 
 Names get changed, and at GitHub a name that was given up can be taken by anybody. So the first who is let in under a
-name has it here for good: the account of that name, and whatever a list says of it.
+name has it here for good: the account of that name, and whatever a list says of it. A name that somebody takes later
+gives them nothing, or whoever may rename themselves could become anybody on a list who has not come yet.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import hashlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hub_config.settings import Settings, SettingsError
+from hub_config.standing import fold
 
 FILE = "people.sqlite"
+BY_ID = "id:"
+"""Before a provider's id where a list names somebody by it."""
 
 _LONGEST = 40
 """Characters of an account's name before what tells two of the same name apart."""
@@ -32,12 +37,18 @@ CREATE TABLE IF NOT EXISTS names (
     provider TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL,
     PRIMARY KEY (provider, name)
 );
+CREATE TABLE IF NOT EXISTS looks (
+    account TEXT PRIMARY KEY, confirmed_at REAL NOT NULL, out_at REAL
+);
 """
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody as the hub knows them: their account's name, and the names at the provider that are theirs."""
+    """Somebody as the hub knows them: their account's name, and what lists may call them.
+
+    That is the name that they first came with, and their id.
+    """
 
     account: str
     names: frozenset[str]
@@ -50,21 +61,48 @@ class People:
         """``provider`` is where ids are counted: two providers may both have somebody of id 1."""
         self.path, self.provider = path, provider
 
-    def find(self, id: str, name: str) -> Person:
-        """Return who has this id, or who they would be if they were let in now. Changes nothing."""
-        with self._open() as records:
-            return self._find(records, id, name.lower())
+    def find(self, id: str, name: str, is_taken: Callable[[str], bool] | None = None) -> Person:
+        """Return who has this id, or who they would be if they were let in now. Changes nothing.
 
-    def keep(self, id: str, name: str) -> Person:
-        """Return who has this id, and give them the account and the name where they are still free."""
-        name = name.lower()
+        ``is_taken`` says of an account that nobody here has whether it is somebody's all the same.
+        """
+        with self._open() as records:
+            return self._find(records, id, fold(name), is_taken)
+
+    def keep(self, id: str, name: str, is_taken: Callable[[str], bool] | None = None) -> Person:
+        """Return who has this id; whoever comes for the first time has the account and the name from now on."""
+        name = fold(name)
         with self._open() as records:
             records.execute("BEGIN IMMEDIATE")
-            person = self._find(records, id, name)
-            records.execute("INSERT OR IGNORE INTO people VALUES (?, ?, ?)", (self.provider, id, person.account))
-            records.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", (self.provider, name, id))
+            person = self._find(records, id, name, is_taken)
+            added = records.execute(
+                "INSERT OR IGNORE INTO people VALUES (?, ?, ?)", (self.provider, id, person.account)
+            )
+            if added.rowcount:
+                records.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", (self.provider, name, id))
             records.execute("COMMIT")
             return person
+
+    def confirm(self, account: str) -> None:
+        """Keep that the provider said just now that somebody may be here."""
+        with self._open() as records:
+            records.execute("INSERT OR REPLACE INTO looks VALUES (?, ?, NULL)", (account, time.time()))
+
+    def confirmed_at(self, account: str) -> float:
+        """Return when the provider last said that somebody may be here; now, and from now on, where that is unknown."""
+        with self._open() as records:
+            records.execute("INSERT OR IGNORE INTO looks VALUES (?, ?, NULL)", (account, time.time()))
+            found = records.execute("SELECT confirmed_at FROM looks WHERE account = ?", (account,)).fetchone()
+        return float(found[0])
+
+    def out_at(self, account: str) -> float:
+        """Return since when somebody's sign-in has ended; now, and from now on, where it had not before."""
+        now = time.time()
+        with self._open() as records:
+            records.execute("INSERT OR IGNORE INTO looks VALUES (?, ?, NULL)", (account, now))
+            records.execute("UPDATE looks SET out_at = ? WHERE account = ? AND out_at IS NULL", (now, account))
+            found = records.execute("SELECT out_at FROM looks WHERE account = ?", (account,)).fetchone()
+        return float(found[0])
 
     def adopt(self, id: str, account: str) -> bool:
         """Give an account that is older than this file to its owner; False where one of them has another already."""
@@ -86,33 +124,34 @@ class People:
             return records.execute("SELECT 1 FROM people WHERE account = ?", (account,)).fetchone() is not None
 
     def accounts(self, names: Iterable[str]) -> set[str]:
-        """Return the accounts of those whose names these are; nobody's for a name that nobody has used yet."""
+        """Return the accounts of those whose names or ids these are; none for one that nobody has come with yet."""
+        by_name = "SELECT account FROM people JOIN names USING (provider, id) WHERE provider = ? AND name = ?"
+        by_id = "SELECT account FROM people WHERE provider = ? AND id = ?"
         found = set()
         with self._open() as records:
             for name in names:
-                found |= {
-                    account
-                    for (account,) in records.execute(
-                        "SELECT account FROM people JOIN names USING (provider, id) WHERE provider = ? AND name = ?",
-                        (self.provider, name),
-                    )
-                }
+                is_id = name.startswith(BY_ID)
+                what = (self.provider, name.removeprefix(BY_ID) if is_id else name)
+                found |= {account for (account,) in records.execute(by_id if is_id else by_name, what)}
         return found
 
-    def _find(self, records: sqlite3.Connection, id: str, name: str) -> Person:
+    def _find(self, records: sqlite3.Connection, id: str, name: str, is_taken: Callable[[str], bool] | None) -> Person:
         mine = records.execute("SELECT name FROM names WHERE provider = ? AND id = ?", (self.provider, id))
         names = {known for (known,) in mine}
         owner = records.execute("SELECT id FROM names WHERE provider = ? AND name = ?", (self.provider, name))
         is_free = (owner.fetchone() or (id,))[0] == id
-        if is_free:
-            names.add(name)
         known = records.execute("SELECT account FROM people WHERE provider = ? AND id = ?", (self.provider, id))
-        if found := known.fetchone():
-            return Person(found[0], frozenset(names))
+        found = known.fetchone()
+        if is_free and not found:
+            names.add(name)
+        # whoever may choose a name may choose one that reads as somebody's id
+        listed = frozenset({one for one in names if not one.startswith(BY_ID)} | {BY_ID + id})
+        if found:
+            return Person(found[0], listed)
         taken = "SELECT 1 FROM people WHERE account = ?"
         for account in _candidates(name, id, may_be_plain=is_free):
-            if records.execute(taken, (account,)).fetchone() is None:
-                return Person(account, frozenset(names))
+            if records.execute(taken, (account,)).fetchone() is None and not (is_taken and is_taken(account)):
+                return Person(account, listed)
         raise AssertionError("there is always a next candidate")
 
     @contextmanager
@@ -152,7 +191,7 @@ def admins_of(settings: Settings) -> tuple[list[str], list[str]]:
 
 def account_of(name: str) -> str:
     """Return how a provider's name for somebody reads as the name of an account."""
-    plain = re.sub(r"[^a-z0-9_.-]+", "-", name.lower().partition("@")[0]).lstrip("_.-")
+    plain = re.sub(r"[^a-z0-9_.-]+", "-", fold(name).partition("@")[0]).lstrip("_.-")
     return plain[:_LONGEST] or "user"
 
 

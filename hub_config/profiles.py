@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -156,19 +157,75 @@ def options_from_form(form: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {"profile": chosen[0]} if chosen and chosen[0] else {}
 
 
+def chosen(profiles: Sequence[Profile], options: Mapping[str, Any] | None) -> Profile:
+    """The profile that a start's options ask for; raises SpawnException where they ask for what is not offered."""
+    from jupyterhub.spawner import SpawnException
+
+    options = options or {}
+    if unknown := sorted(map(str, set(options) - {"profile"})):
+        raise SpawnException(
+            f"A server's start takes `profile` and nothing else; not {unknown[0][:40]!r}.",
+            reason="unknown-option",
+            status_code=400,
+        )
+    return find(profiles, options.get("profile"))
+
+
 def choice_of(profiles: Sequence[Profile]) -> Callable[[Any, Mapping[str, Any] | None], None]:
     """A hook for ``Spawner.apply_user_options``: the profile, from the form or the API, goes to ``spawner.profile``."""
-
     from jupyterhub.spawner import SpawnException
 
     def apply(spawner: Any, options: Mapping[str, Any] | None) -> None:
-        options = options or {}
-        if unknown := sorted(set(options) - {"profile"}):
-            raise SpawnException(
-                f"A server's start takes `profile` and nothing else; not {str(unknown[0])[:40]!r}.",
-                reason="unknown-option",
-                status_code=400,
-            )
-        spawner.profile = find(profiles, options.get("profile"))
+        try:
+            spawner.profile = chosen(profiles, options)
+        except SpawnException:
+            # what was offered once, and is no more, must not be refused at each start to come
+            spawner.orm_spawner.user_options = None
+            raise
 
     return apply
+
+
+def _only_what_is_offered(target: Any, value: Any, *_: object) -> None:
+    chosen(_offered[0], value)
+
+
+_offered: list[Sequence[Profile]] = []  # what is offered, once that is known
+
+
+def refuse_early(profiles: Sequence[Profile]) -> None:
+    """Keep from JupyterHub's records what is not offered, from now on. One offer for each process.
+
+    JupyterHub writes a start's options down, as the next start's default, before it asks whether they are any good.
+    """
+    from jupyterhub import orm
+    from jupyterhub.apihandlers.users import UserServerAPIHandler
+    from jupyterhub.user import User
+    from sqlalchemy import event
+
+    if not _offered:
+        start = User.spawn
+
+        @functools.wraps(start)
+        async def spawn(
+            self: Any, server_name: str = "", display_name: str = "", options: Any = None, handler: Any = None
+        ) -> Any:
+            if options is not None:
+                chosen(_offered[0], options)
+            return await start(self, server_name, display_name, options=options, handler=handler)
+
+        body_of = UserServerAPIHandler.get_json_body
+
+        @functools.wraps(body_of)
+        def get_json_body(self: Any) -> Any:
+            body = body_of(self)
+            options = body.get("user_options") if isinstance(body, dict) else None
+            if isinstance(options, dict):
+                chosen(_offered[0], options)
+            return body
+
+        # requests that change a server's record and start nothing: one writes what it got to the log
+        UserServerAPIHandler.get_json_body = get_json_body
+        event.listen(orm.Spawner.user_options, "set", _only_what_is_offered)
+        User.spawn = spawn
+    _offered[:] = [tuple(profiles)]

@@ -20,6 +20,9 @@ TEAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*:[A-Za-z0-9_.-]+")
 PERSON = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,127}(@[a-z0-9][a-z0-9.-]{0,252})?")
 """How a provider may call somebody in its claim: a name, or one with a domain."""
 
+ID = re.compile(r"id:[\x21-\x2b\x2d-\x7e]{1,255}")
+"""Somebody by the id that the provider has for them: GitHub's number, the subject elsewhere."""
+
 GROUP = re.compile(r"[^,\s\x00-\x1f](?:[^,\x00-\x1f]{0,253}[^,\s\x00-\x1f])?")
 DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*\.)+[a-z][a-z0-9-]*")
 CLAIM = re.compile(r"[A-Za-z0-9_:/.-]{1,200}")
@@ -181,6 +184,20 @@ def oidc(env: Mapping[str, str]) -> Oidc | None:
             " entity ids at https://cilogon.org/idplist."
         )
     return found
+
+
+def people(env: Mapping[str, str], variable: str) -> frozenset[str]:
+    """The people whom a variable names, or SettingsError: names, and with a provider ids (``id:1234``) as it has them.
+
+    An id's letters are kept as they are; a name's case says nothing.
+    """
+    if kind_of(env) == LOCAL:
+        return names(env, variable, USER_NAME, lower=True)
+    listed = [one.strip() for one in env.get(variable, "").split(",")]
+    ids = ",".join(one for one in listed if one.startswith("id:"))
+    others = ",".join(one for one in listed if not one.startswith("id:"))
+    form = PERSON if kind_of(env) in PRESETS else USER_NAME
+    return names({variable: ids}, variable, ID) | names({variable: others}, variable, form, lower=True)
 
 
 def _client(env: Mapping[str, str], prefix: str) -> tuple[str, str]:

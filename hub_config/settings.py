@@ -15,12 +15,12 @@ from aidp_ext.team_tracking import TrackingSettings
 from hub_config import providers
 from hub_config.container_settings import SPAWNER, ContainerSettings
 from hub_config.given import SettingsError as SettingsError
-from hub_config.given import called, given, is_loopback, names, url, whole_number
+from hub_config.given import called, given, is_loopback, url, whole_number
 from hub_config.idle import IdleSettings
 from hub_config.live import LiveSettings
 from hub_config.profiles import Profile
 from hub_config.profiles import from_env as profiles_from_env
-from hub_config.providers import PERSON, USER_NAME, GitHub, Oidc
+from hub_config.providers import GitHub, Oidc
 
 _AI_VARIABLES = ("AIDP_AI_MODE", "ALLOW_LOCAL_MODELS", "LOCAL_OPENAI_BASE_URL", "OLLAMA_HOST")
 
@@ -139,7 +139,6 @@ class Settings:
         and says what to do.
         """
         env = given(environ)
-        form = PERSON if providers.kind_of(env) in providers.PRESETS else USER_NAME
         settings = cls(
             host=env.get("AIDP_HUB_HOST", cls.host),
             port=whole_number(env, "AIDP_HUB_PORT", cls.port, 1, 65535),
@@ -148,8 +147,8 @@ class Settings:
             oidc=providers.oidc(env),
             recheck_s=whole_number(env, "AIDP_RECHECK_S", RECHECK_S, 1, MOST_RECHECK_S),
             crypt_key=_crypt_key(env, environ),
-            allowed_users=names(env, "AIDP_ALLOWED_USERS", form, lower=True),
-            admin_users=names(env, "AIDP_ADMIN_USERS", form, lower=True),
+            allowed_users=providers.people(env, "AIDP_ALLOWED_USERS"),
+            admin_users=providers.people(env, "AIDP_ADMIN_USERS"),
             user_environment=_user_environment(env),
             service_environment=_service_environment(env),
             gateway=_gateway(env),

@@ -24,8 +24,23 @@ from aidp_ext.core.errors import AidpError
 from hub_config.audited import Audited, trying
 from hub_config.callback import Callback
 from hub_config.people import People
+from hub_config.reporting import Activity
 from hub_config.roles import ADMIN_ROLE
-from hub_config.standing import Dismissed, Face, Lists, SignedOut, Standing, Unreachable
+from hub_config.standing import (
+    GRACE_S,
+    OUTAGE_S,
+    SIGNED_OUT_S,
+    WITHHELD_S,
+    Dismissed,
+    Face,
+    Lists,
+    SignedOut,
+    Standing,
+    TakenBack,
+    Unreachable,
+    Withheld,
+    fold,
+)
 
 #: Seconds that a page of the hub's waits for the provider to say whether somebody may still be here.
 CHECK_S = 8.0
@@ -34,6 +49,14 @@ AT_ONCE = 8
 #: Seconds after its start that the hub looks for the first time: servers may have outlived the hub, or a list changed.
 FIRST_LOOK_S = 10.0
 STANDING, DISMISSED = "aidp_standing", "aidp_dismissed"
+#: What a provider says that does not know the hub, which says nothing about the user.
+_ABOUT_THE_HUB = {
+    "invalid_client",
+    "unauthorized_client",
+    "incorrect_client_credentials",
+    "server_error",
+    "temporarily_unavailable",
+}
 
 
 class KnownPeople(Audited, OAuthenticator):
@@ -53,6 +76,7 @@ class KnownPeople(Audited, OAuthenticator):
         super().__init__(**kwargs)
         self._app: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self.signed_out: set[str] = set()
 
     # what a provider says
 
@@ -103,7 +127,7 @@ class KnownPeople(Audited, OAuthenticator):
 
     def user_info_to_username(self, user_info: dict[str, Any]) -> str:
         """Return the account of whoever has this id: the name that they had when they first came."""
-        return self.people.find(self.id_of(user_info), self.name_of(user_info)).account
+        return self.people.find(self.id_of(user_info), self.name_of(user_info), self._is_taken).account
 
     async def update_auth_model(self, auth_model: dict[str, Any]) -> dict[str, Any]:
         """Add to what JupyterHub keeps of a sign-in what the provider says about the person."""
@@ -113,8 +137,8 @@ class KnownPeople(Audited, OAuthenticator):
         id, name = self.id_of(info), self.name_of(info)
         if (known := trying.get()) is not None:
             known.update(name=name, id=id)
-        await self._adopt(name.lower())
-        person = self.people.find(id, name)
+        await self._adopt(fold(name))
+        person = self.people.find(id, name, self._is_taken)
         auth_model["name"] = person.account
         standing = await self.standing(info, state["token_response"])
         may_enter = self.lists.admits(person.names, standing)
@@ -122,6 +146,10 @@ class KnownPeople(Audited, OAuthenticator):
         auth_model["admin"] = self.lists.is_admin(person.names)
         auth_model["user_info"] = self.face_of(person.account, info).user_info()
         return auth_model
+
+    def _is_taken(self, account: str) -> bool:
+        """Return whether JupyterHub has an account: one that nobody is known to own is not a newcomer's to take."""
+        return self._app is not None and orm.User.find(self._app.db, account) is not None
 
     async def _adopt(self, name: str | None = None) -> None:
         """Give accounts from before there was a record of ids to their owners, whose ids lie with their tokens.
@@ -146,9 +174,10 @@ class KnownPeople(Audited, OAuthenticator):
         if auth_model is None or not auth_model["auth_state"][STANDING]["may_enter"]:
             return False
         info = auth_model["auth_state"][self.user_auth_state_key]
-        kept = self.people.keep(self.id_of(info), self.name_of(info))
+        kept = self.people.keep(self.id_of(info), self.name_of(info), self._is_taken)
         if kept.account != username:  # somebody else was given the name a moment ago
             raise web.HTTPError(409, "Somebody else signed in under this name at the same moment. Sign in again.")
+        self._is_in(username)
         return True
 
     def signed_in(self, user: Any) -> None:
@@ -164,11 +193,11 @@ class KnownPeople(Audited, OAuthenticator):
         """Return whether somebody may still be here; True where the provider does not say.
 
         Their groups and rights are brought up to date. Who may no longer be here is shown out. JupyterHub asks this now
-        and then on a request of theirs, and before their server starts. A provider that is away locks nobody out.
+        and then on a request of theirs, and before their server starts. A provider that is away locks nobody out, but
+        not for ever.
         """
         if not self.enable_auth_state:
             return True
-        log = self.log
         if DISMISSED in (await user.get_auth_state() or {}):
             self._later(self._stop_servers(user))
             return False
@@ -179,15 +208,39 @@ class KnownPeople(Audited, OAuthenticator):
                 return getattr(handler, "_jupyterhub_user", user) is not user
             self._settle(user, *found)
         except Dismissed as error:
-            log.warning("%s may no longer be here: %s", user.name, error)
             await self.dismiss(user, str(error))
             return False
         except SignedOut as error:
-            log.info("%s has to sign in again: %s", user.name, error)
-            return False
-        except (Unreachable, TimeoutError):
-            log.warning("%s does not say whether %s may still be here", self.login_service, user.name)
+            return await self._is_out(user, error)
+        except (Unreachable, TimeoutError) as error:
+            return await self._unsaid(user, error)
+        self._is_in(user.name)
         return True
+
+    def _is_in(self, account: str) -> None:
+        """Keep that the provider said so."""
+        self.people.confirm(account)
+        self.signed_out.discard(account)
+
+    async def _unsaid(self, user: Any, error: Exception) -> bool:
+        """Return whether somebody may still be here of whom the provider does not say it now."""
+        lasts = WITHHELD_S if isinstance(error, Withheld) else OUTAGE_S
+        if time.time() - self.people.confirmed_at(user.name) >= lasts:
+            return await self._is_out(user, SignedOut(f"{self.login_service} has not confirmed them for long"))
+        self.log.warning("%s does not say whether %s may still be here: %s", self.login_service, user.name, error)
+        return True
+
+    async def _is_out(self, user: Any, why: SignedOut) -> bool:
+        """Return False: they have to sign in again, and what they left goes if they do not."""
+        lasted = time.time() - self.people.out_at(user.name)
+        if isinstance(why, TakenBack) and lasted >= GRACE_S:
+            await self.dismiss(user, str(why))
+            return False
+        self.log.info("%s has to sign in again: %s", user.name, why)
+        self.signed_out.add(user.name)
+        if lasted >= SIGNED_OUT_S:
+            self._later(self._stop_servers(user))
+        return False
 
     def _settle(self, user: Any, info: dict[str, Any], standing: Standing) -> None:
         """Bring a user's groups, rights and face up to date. Raises Dismissed where they may no longer enter."""
@@ -220,6 +273,8 @@ class KnownPeople(Audited, OAuthenticator):
 
     async def dismiss(self, user: Any, why: str) -> None:
         """Show somebody out: no token of theirs, no session and no right is left, and their servers are stopped."""
+        self.log.warning("%s may no longer be here: %s", user.name, why)
+        self.signed_out.discard(user.name)
         if self.record:
             self.record.write("dismissed", user.name, reason=why)
         orm_user, db = user.orm_user, user.db
@@ -254,9 +309,10 @@ class KnownPeople(Audited, OAuthenticator):
                 spawner._stop_pending = False
 
     async def renewed(self, refresh_token: str) -> dict[str, Any]:
-        """Return new tokens for a refresh token. Raises Dismissed where that one is good no more, else Unreachable.
+        """Return new tokens for a refresh token. Raises TakenBack where that one is good no more.
 
-        A provider that does not know the hub any more says nothing about the user.
+        Raises Withheld where the provider refuses, and else Unreachable: one that does not know the hub any more says
+        nothing about the user.
         """
         params = self.build_refresh_token_request_params(refresh_token)
         try:
@@ -273,15 +329,19 @@ class KnownPeople(Audited, OAuthenticator):
                 got = json.loads(error.response.body) if error.response is not None else None
             except ValueError:
                 got = None
+            if error.code == 429:
+                raise Withheld("too many questions") from error
         except (OSError, ValueError) as error:
             raise Unreachable("no answer") from error
         if not isinstance(got, dict):
             raise Unreachable("no answer")
         if got.get("error") in ("bad_refresh_token", "invalid_grant"):
-            raise Dismissed("their token was taken back")
+            raise TakenBack("their token was taken back, or has ended")
         if "access_token" not in got:
-            self.log.error("%s does not renew tokens: %s", self.login_service, str(got.get("error"))[:100])
-            raise Unreachable("no token in the answer")
+            said = str(got.get("error"))[:100]
+            self.log.error("%s does not renew tokens: %s", self.login_service, said)
+            is_about_the_user = "error" in got and said not in _ABOUT_THE_HUB
+            raise (Withheld if is_about_the_user else Unreachable)("no token in the answer")
         return got
 
     # those who are away
@@ -290,7 +350,7 @@ class KnownPeople(Audited, OAuthenticator):
         """Return the pages of the sign-in; from here on those who are away are looked at."""
         self._app = app
         self._later(self._look_around())
-        return super().get_handlers(app)
+        return [*super().get_handlers(app), (r"/api/users/([^/]+)/activity", Activity)]
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         """Have something done that nobody waits for."""

@@ -14,7 +14,7 @@ from hub_config.containers import Containers, create_options, host_options
 from hub_config.given import is_loopback
 from hub_config.gpu import LeasedGpu
 from hub_config.local import Processes, prepare_home
-from hub_config.profiles import choice_of, offered, options_from_form
+from hub_config.profiles import choice_of, offered, options_from_form, refuse_early
 from hub_config.roles import CACHE_MAX_AGE_S
 from hub_config.settings import Settings
 
@@ -40,6 +40,7 @@ def apply(c: Config, settings: Settings) -> None:
     c.Spawner.options_from_form = options_from_form
     choices = offered(settings.profiles, gpus=bool(gpu.devices(settings.gpu)))
     c.Spawner.apply_user_options = choice_of(choices)
+    refuse_early(choices)
     spawn_page.apply(c, choices)
     if settings.containers.spawner == "docker":
         _containers(c, settings)

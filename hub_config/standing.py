@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 _LONGEST_NAME, _LONGEST_ADDRESS = 100, 1000
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+#: Seconds after the provider last confirmed somebody that their sign-in ends where it withholds an answer about them.
+WITHHELD_S = 30 * 60.0
+#: The same where it gives no answer at all.
+OUTAGE_S = 24 * 3600.0
+#: Seconds that somebody whose tokens are good no more has to sign in again, before that counts as taken back.
+GRACE_S = 30 * 60.0
+#: Seconds after the end of a sign-in at which servers that still run are stopped.
+SIGNED_OUT_S = 24 * 3600.0
 
 
 class SignedOut(Exception):
     """The provider takes the user's tokens no more, or there are none: only a new sign-in helps."""
 
 
+class TakenBack(SignedOut):
+    """The provider takes the tokens no more before their time: the user took them back, or signed out there."""
+
+
 class Dismissed(SignedOut):
-    """The provider says that they may not be here: the tokens were taken back, the account suspended, a team left."""
+    """The provider says that they may not be here: the account was suspended, a team left."""
 
 
 class Unreachable(Exception):
     """The provider gave no answer that says anything about the user."""
+
+
+class Withheld(Unreachable):
+    """The provider answers, but not what was asked: too many questions with the user's token, or it refuses.
+
+    A user can bring this about, so it is believed for a short time only.
+    """
 
 
 @dataclass(frozen=True)
@@ -45,6 +67,11 @@ class Lists:
     def is_admin(self, names: Iterable[str]) -> bool:
         """Return whether one of these names is an administrator's. Teams and groups give the role by themselves."""
         return bool(set(names) & self.admins)
+
+
+def fold(name: str) -> str:
+    """Return a name as lists hold it. ASCII alone has cases here: other letters would turn into some of a list's."""
+    return name.translate(_LOWER)
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,13 @@ SETTINGS: tuple[Setting, ...] = (
             "aidp",
         ),
         ("AIDP_EGRESS", "egress", "`open`: containers reach the internet. `none`: the hub alone.", "open"),
+        (
+            "AIDP_METADATA",
+            "metadata",
+            "`guarded`: the hub starts only where it can keep containers from a cloud's metadata addresses."
+            " `unguarded`: it starts where it cannot, too.",
+            "guarded",
+        ),
         ("AIDP_MEMORY", "memory", "The memory that a server may take, unless its profile says another.", "4G"),
         ("AIDP_CPUS", "cpus", "The CPUs that a server may take, unless its profile says another.", "2"),
         (

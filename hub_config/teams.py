@@ -11,7 +11,7 @@ from urllib.parse import quote
 from tornado.httpclient import HTTPClientError
 
 from hub_config.callback import meaning
-from hub_config.standing import Standing, Unreachable
+from hub_config.standing import Standing, Unreachable, Withheld
 
 _NEXT = re.compile(r'<([^>]+)>;[^,]*\brel="next"')
 _MOST_PAGES = 50
@@ -41,16 +41,17 @@ class Membership:
             # who is in a team below it, is in it; the list of one's teams does not say so
             if await self._is_in_team(team, login):
                 teams.add(team)
-        may_enter, unknown = bool(teams & (allowed | admins)), False
+        may_enter = bool(teams & (allowed | admins))
+        unknown: Unreachable | None = None
         for organization in sorted(one for one in allowed if ":" not in one):
             if may_enter:
                 break
             try:
                 may_enter = await self._is_in_organization(organization, login)
-            except Unreachable:  # another may still let them in
-                unknown = True
-        if unknown and not may_enter:
-            raise Unreachable("GitHub does not say whether they are a member")
+            except Unreachable as error:  # another may still let them in
+                unknown = error if unknown is None or isinstance(error, Withheld) else unknown
+        if unknown is not None and not may_enter:
+            raise unknown
         return Standing(frozenset(teams), may_enter)
 
     async def _teams(self) -> set[str]:
@@ -82,7 +83,7 @@ class Membership:
     async def _is_in_organization(self, organization: str, login: str) -> bool:
         answer = await self._get(f"{self._api}/orgs/{organization}/members/{quote(login, safe='')}")
         if answer.code == 403:
-            raise Unreachable("GitHub does not let the app see the members")
+            raise Withheld("GitHub does not let the app see the members")
         return bool(answer.code == 204)
 
     async def _get(self, url: str | None) -> Any:

@@ -23,7 +23,7 @@ from hub_config.callback import meaning
 from hub_config.forge import GitHubSignIn
 from hub_config.people import People, account_of
 from hub_config.settings import SettingsError
-from hub_config.standing import Dismissed, Lists, SignedOut, Standing, Unreachable, face
+from hub_config.standing import Dismissed, Lists, SignedOut, Standing, TakenBack, Unreachable, Withheld, face
 from tests.hub.github import CLIENT_ID, CLIENT_SECRET, GitHubStandIn
 
 
@@ -35,11 +35,44 @@ def people(tmp_path: Path) -> People:
 # accounts
 
 
-def test_a_person_keeps_the_account_and_collects_names(people):
+def test_a_person_keeps_the_account_and_the_first_name_and_earns_nothing_by_another(people):
     assert people.keep("1", "Ada").account == "ada"
-    person = people.keep("1", "countess")
-    assert (person.account, person.names) == ("ada", {"ada", "countess"})
-    assert people.accounts({"countess"}) == people.accounts({"ada"}) == {"ada"}
+    for _ in range(2):
+        person = people.keep("1", "root")
+        assert (person.account, person.names) == ("ada", {"ada", "id:1"})
+    assert people.accounts({"ada"}) == people.accounts({"id:1"}) == {"ada"}
+    assert people.accounts({"root"}) == set()
+    admin = people.keep("2", "root")
+    assert (admin.account, admin.names) == ("root", {"root", "id:2"}), "nor is the name kept from who comes under it"
+
+
+def test_a_name_that_only_looks_like_one_of_a_list_is_none(people):
+    kelvin = people.keep("1", "\u212aate")
+    assert not Lists(frozenset({"kate"})).admits(kelvin.names, Standing())
+    assert kelvin.account == "ate"
+    assert people.keep("2", "Kate").names == {"kate", "id:2"}
+    assert people.keep("3", "id:7").names == {"id:3"}, "whoever calls themselves an id has not got it"
+    assert people.accounts({"id:7"}) == set()
+
+
+def test_an_account_that_the_hub_has_already_is_no_newcomers(people):
+    assert people.find("1", "ada", {"ada"}.__contains__).account == "ada-1"
+    assert people.keep("1", "ada", {"ada"}.__contains__).account == "ada-1"
+    assert people.keep("1", "ada", {"ada", "ada-1"}.__contains__).account == "ada-1", "their own is theirs"
+    assert people.keep("2", "bob", {"ada"}.__contains__).account == "bob"
+
+
+def test_when_somebody_was_confirmed_outlives_the_hub(people, monkeypatch):
+    clock = SimpleNamespace(time=lambda: 1000.0)
+    monkeypatch.setattr("hub_config.people.time", clock)
+    assert people.confirmed_at("ada") == 1000.0, "unknown: from now on"
+    clock.time = lambda: 2000.0
+    again = People(people.path, people.provider)
+    assert (again.confirmed_at("ada"), again.out_at("ada")) == (1000.0, 2000.0)
+    clock.time = lambda: 3000.0
+    assert again.out_at("ada") == 2000.0
+    again.confirm("ada")
+    assert (again.confirmed_at("ada"), again.out_at("ada")) == (3000.0, 3000.0)
 
 
 def test_to_look_somebody_up_gives_them_nothing(people):
@@ -52,11 +85,9 @@ def test_to_look_somebody_up_gives_them_nothing(people):
 def test_whoever_takes_a_name_gets_neither_the_account_nor_the_name(people):
     people.keep("1", "ada")
     impostor = people.keep("7", "ada")
-    assert (impostor.account, impostor.names) == ("ada-7", frozenset())
+    assert (impostor.account, impostor.names) == ("ada-7", {"id:7"})
     people.keep("8", "ada-9")
     assert people.keep("9", "ada").account == "ada-9-2", "an account of that very name was there"
-    people.keep("1", "countess")
-    assert people.keep("10", "countess").account == "countess-10", "nor the account of a name that became somebody's"
 
 
 def test_providers_count_their_ids_apart_and_share_no_account(people):
@@ -165,12 +196,13 @@ def test_a_record_is_in_one_line_short_and_whole(tmp_path):
 @pytest.mark.parametrize(
     ("code", "headers", "body", "kind"),
     [
+        (400, {}, b"", Withheld),
         (401, {}, b"", Dismissed),
         (403, {}, b'{"message": "Sorry. Your account was suspended"}', Dismissed),
-        (403, {"X-RateLimit-Remaining": "0"}, b"{}", Unreachable),
-        (403, {"Retry-After": "60"}, b"{}", Unreachable),
-        (403, {}, b'{"message": "API rate limit exceeded"}', Unreachable),
-        (429, {}, b"", Unreachable),
+        (403, {"X-RateLimit-Remaining": "0"}, b"{}", Withheld),
+        (403, {"Retry-After": "60"}, b"{}", Withheld),
+        (403, {}, b'{"message": "API rate limit exceeded"}', Withheld),
+        (429, {}, b"", Withheld),
         (404, {}, b"", Unreachable),
         (500, {}, b"", Unreachable),
         (599, {}, b"", Unreachable),
@@ -189,6 +221,7 @@ class Account:
     def __init__(self, state: dict[str, Any] | None) -> None:
         self.name, self.state = "ada", state
         self.spawners: dict[str, Any] = {}
+        self.admin = False
 
     async def get_auth_state(self) -> dict[str, Any] | None:
         return self.state
@@ -259,8 +292,127 @@ async def test_a_hub_that_github_knows_no_more_shows_nobody_out(sign_in, github)
         await sign_in.look(ada)
     sign_in.client_secret = CLIENT_SECRET
     github.refresh_tokens.clear()
-    with pytest.raises(Dismissed):
+    with pytest.raises(TakenBack):
         await sign_in.look(ada)
+
+
+async def test_a_token_that_cannot_be_renewed_does_until_its_end(sign_in, github):
+    github.lasts_s = 600  # soon enough to be renewed
+    ada = signed_in(sign_in, github)
+    github.refresh_tokens.clear()
+    info, _ = await sign_in.look(ada)
+    assert (info["login"], github.renewals) == ("ada", 0)
+
+
+class Watched:
+    """What becomes of a user whose provider says this or that, at any hour."""
+
+    def __init__(self, sign_in: GitHubSignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sign_in, self.now, self.what = sign_in, time.time(), ""
+        self.done: list[str] = []
+        clock = SimpleNamespace(time=lambda: self.now, monotonic=time.monotonic)
+        for module in ("signed", "people"):
+            monkeypatch.setattr(f"hub_config.{module}.time", clock)
+
+        async def dismiss(user: Any, why: str) -> None:
+            self.done.append("dismissed")
+
+        async def stop(user: Any) -> None:
+            self.done.append("stopped")
+
+        monkeypatch.setattr(sign_in, "dismiss", dismiss)
+        monkeypatch.setattr(sign_in, "_stop_servers", stop)
+        monkeypatch.setattr(sign_in, "_settle", lambda *_: None)
+        self.monkeypatch = monkeypatch
+
+    async def at(self, hours: float, said: Exception | None) -> bool:
+        """Whether they may still be here, so many hours later."""
+
+        async def look(user: Any) -> tuple[dict[str, Any], Standing]:
+            if said is not None:
+                raise said
+            return {}, Standing()
+
+        self.monkeypatch.setattr(self.sign_in, "look", look)
+        self.now += hours * 3600
+        self.done.clear()
+        may_stay = await self.sign_in.refresh_user(Account({"access_token": "x"}))
+        for task in list(self.sign_in._tasks):
+            await task
+        return may_stay
+
+
+@pytest.fixture
+async def watched(sign_in, monkeypatch) -> Watched:
+    return Watched(sign_in, monkeypatch)
+
+
+async def test_an_answer_that_is_withheld_keeps_nobody_here_for_long(watched):
+    assert await watched.at(0, None)
+    assert await watched.at(0.4, Withheld("limit"))
+    assert not await watched.at(0.2, Withheld("limit"))
+    assert watched.done == []
+    assert await watched.at(0.1, None), "whoever is confirmed again is here again"
+    assert await watched.at(0.4, Withheld("limit")), "and has the time anew"
+
+
+async def test_a_provider_that_is_away_keeps_everybody_for_a_day(watched):
+    assert await watched.at(0, None)
+    assert await watched.at(23.9, Unreachable("no answer"))
+    assert not await watched.at(0.2, TimeoutError())
+    assert watched.done == []
+    assert not await watched.at(24.1, Unreachable("no answer"))
+    assert watched.done == ["stopped"]
+
+
+async def test_tokens_that_are_good_no_more_are_taken_back_after_a_grace_unless_somebody_signs_in(watched):
+    assert await watched.at(0, None)
+    assert not await watched.at(72, TakenBack("ended over the weekend"))
+    assert (watched.done, watched.sign_in.signed_out) == ([], {"ada"})
+    assert not await watched.at(0.4, TakenBack("ended"))
+    watched.sign_in._is_in("ada")
+    assert watched.sign_in.signed_out == set()
+    assert not await watched.at(0.2, TakenBack("ended")), "a new sign-in begins anew"
+    assert watched.done == []
+    assert not await watched.at(0.6, TakenBack("ended"))
+    assert watched.done == ["dismissed"]
+
+
+async def test_who_is_only_signed_out_has_their_servers_for_a_day(watched):
+    assert not await watched.at(0, SignedOut("ended"))
+    assert not await watched.at(23.9, SignedOut("ended"))
+    assert watched.done == []
+    assert not await watched.at(0.2, SignedOut("ended"))
+    assert watched.done == ["stopped"]
+    assert not await watched.at(0, Dismissed("left"))
+    assert watched.done == ["dismissed"], "that holds at once"
+
+
+async def test_a_refusal_to_renew_says_whom_it_is_about(sign_in, monkeypatch):
+    answers: list[Any] = []
+
+    async def httpfetch(*_: Any, **__: Any) -> Any:
+        code, body = answers.pop()
+        if code >= 400:
+            raise HTTPClientError(code, response=SimpleNamespace(body=body, headers=HTTPHeaders()))
+        return forge.json.loads(body)
+
+    monkeypatch.setattr(sign_in, "httpfetch", httpfetch)
+    for code, body, kind in (
+        (400, b'{"error": "invalid_grant"}', TakenBack),
+        (200, b'{"error": "bad_refresh_token"}', TakenBack),
+        (400, b'{"error": "interaction_required"}', Withheld),
+        (400, b'{"error": "access_denied"}', Withheld),
+        (429, b"slow down", Withheld),
+        (401, b'{"error": "invalid_client"}', Unreachable),
+        (503, b'{"error": "temporarily_unavailable"}', Unreachable),
+        (502, b"<html>", Unreachable),
+        (404, b"<html>", Unreachable),
+    ):
+        answers.append((code, body))
+        with pytest.raises((SignedOut, Unreachable)) as caught:
+            await sign_in.renewed("r")
+        assert type(caught.value) is kind, body
 
 
 async def test_accounts_from_before_ids_were_kept_go_to_their_owners(sign_in, people):

@@ -1,6 +1,11 @@
 """What the engine is asked for a user's container, and what its refusals say to the user, without an engine."""
 
 import json
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,13 +13,16 @@ import pytest
 import requests
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from jupyterhub import orm
 from jupyterhub.objects import Hub
 from jupyterhub.spawner import SpawnException
 from traitlets.config import Config
 
-from hub_config import failures, network, profiles, spawner
+from aidp_ext.commands import check_engine, hub_engine
+from hub_config import failures, guard, network, profiles, spawner
 from hub_config.container_settings import ContainerSettings, Project, folder_of
 from hub_config.containers import Containers, create_options, host_options
+from hub_config.engine import Engine, EngineFault
 from hub_config.network import Reach
 from hub_config.settings import Gateway, GitHub, Settings, SettingsError
 
@@ -101,10 +109,24 @@ def test_a_home_is_the_users_and_projects_are_their_groups():
         ("ml", {"ml": Project("aidp-project-ml")}),
         ("acme:ml=vol:ro, law=/srv/law", {"acme:ml": Project("vol", True), "law": Project("/srv/law")}),
         ("*=datasets:ro", {"*": Project("datasets", True)}),
+        ("a=data,b=data:ro", {"a": Project("data"), "b": Project("data", True)}),
     ],
 )
 def test_projects_are_read(text, projects):
     assert ContainerSettings.from_env({"AIDP_PROJECT_VOLUMES": text}).projects == projects
+
+
+def test_two_hubs_on_an_engine_do_not_share_the_volumes_of_their_groups():
+    settings = ContainerSettings.from_env({"AIDP_PROJECT_VOLUMES": "ml", "AIDP_DOCKER_PREFIX": "lab"})
+    assert settings.projects == {"ml": Project("lab-project-ml")}
+
+
+@pytest.mark.parametrize(
+    "text", ["acme:ml-ops,acme-ml:ops", "acme:ml=one,acme-ml=two:ro", "*,shared", "ml,ml=other", "*,*"]
+)
+def test_no_two_groups_share_a_folder_without_a_word(text):
+    with pytest.raises(SettingsError, match=r"AIDP_PROJECT_VOLUMES.* would share the folder projects/"):
+        ContainerSettings.from_env({"AIDP_PROJECT_VOLUMES": text})
 
 
 @pytest.mark.parametrize("source", ["/", "/var/run", "/var", "/var/run/docker.sock", "/run/docker.sock", "../x", "a b"])
@@ -127,6 +149,7 @@ def test_a_groups_folder_is_one_plain_name(group):
         ("AIDP_DOCKER_NETWORK", "a/b"),
         ("AIDP_DOCKER_PREFIX", "-"),
         ("AIDP_EGRESS", "some"),
+        ("AIDP_METADATA", "off"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_named(variable, value):
@@ -211,6 +234,8 @@ def refusal(status: int, words: str) -> APIError:
         (refusal(500, "write /var/lib/x: no space left on device"), "disk-full", "disk of this machine is full"),
         (refusal(500, "container init was OOM-killed (memory limit too low?)"), "out-of-memory", "its limit, 2 GB"),
         (TimeoutError(), "timeout", "took longer than 60 seconds"),
+        (refusal(409, 'The container name "/aidp-ana--" is already in use by'), "name-taken", "AIDP_DOCKER_PREFIX"),
+        (refusal(409, "something else"), "engine-error", "see the hub's log"),
         (refusal(500, "something new"), "engine-error", "see the hub's log"),
     ],
 )
@@ -244,11 +269,252 @@ def test_a_server_that_ends_as_it_starts_says_why(state, log, reason, says):
     assert "Traceback" not in said.message
 
 
-async def test_an_engine_that_restarts_ends_nobody(monkeypatch):
+class FakeEngine:
+    """What an engine answers to the calls of one spawner, and whether the container is there and runs."""
+
+    def __init__(self, made: Containers, monkeypatch: pytest.MonkeyPatch, **labels: str) -> None:
+        self.calls: list[str] = []
+        self.faults: dict[str, list[Exception]] = {}
+        self.there = self.runs = True
+        self.labels = labels or {"org.aidp.hub": "aidp"}
+        made.remove, made.pull_policy = True, "never"
+        monkeypatch.setattr(made, "docker", self.call)
+        monkeypatch.setattr(Containers, "client", APIClient(version="1.41"))  # it writes requests, and sends none
+
+    async def call(self, method: str, *_: object, **options: object) -> object:
+        self.calls.append(method)
+        if left := self.faults.get(method):
+            raise left.pop(0)
+        if method == "inspect_image":
+            return {"Config": {"Cmd": ["start-lab"]}}
+        if method == "create_container":
+            if self.there:
+                raise refusal(409, 'Conflict. The container name "/aidp-ana--" is already in use by container "c1"')
+            self.there = True
+            return {"Id": "c2"}
+        if not self.there:
+            raise NotFound("No such container", response=refusal(404, "").response)
+        if method == "stop":
+            self.runs = False
+        if method == "remove_container":
+            if self.runs and not options.get("force"):
+                raise refusal(409, "You cannot remove a running container")
+            self.there = False
+        state = {"Running": self.runs, "ExitCode": 1, "Error": "", "FinishedAt": "now"}
+        return {"Id": "c1", "Config": {"Labels": self.labels}, "State": state}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        requests.exceptions.ConnectionError("refused"),
+        requests.exceptions.ReadTimeout("slow"),
+        refusal(500, "layer is locked"),
+        refusal(503, "busy"),
+        ValueError("no JSON"),
+    ],
+)
+async def test_an_engine_that_restarts_or_fails_ends_nobody(monkeypatch, fault):
     made = make(containers())
-
-    async def away(*_: object) -> None:
-        raise requests.exceptions.ConnectionError("refused")
-
-    monkeypatch.setattr(made, "docker", away)
+    engine = FakeEngine(made, monkeypatch)
     assert await made.poll() is None
+    engine.faults["inspect_container"] = [fault]
+    assert await made.poll() is None
+    assert made.object_id == "c1", "it is still known, for a stop"
+    engine.there = False
+    assert await made.poll() == 0
+
+
+@pytest.mark.parametrize("fault", [refusal(500, "busy"), requests.exceptions.ConnectionError("refused")])
+async def test_a_server_that_has_ended_is_said_so_though_it_cannot_be_removed(monkeypatch, fault):
+    made = make(containers())
+    engine = FakeEngine(made, monkeypatch)
+    engine.runs = False
+    engine.faults["remove_container"] = [fault]
+    assert str(await made.poll()).startswith("ExitCode=1")
+    assert made.ended == "Your server ended by itself, with status 1."
+
+
+@pytest.mark.parametrize("fault", [refusal(500, "tried to kill container"), requests.exceptions.ReadTimeout("slow")])
+async def test_a_container_that_does_not_stop_is_removed_by_force(monkeypatch, fault):
+    made = make(containers())
+    engine = FakeEngine(made, monkeypatch)
+    assert await made.poll() is None
+    engine.faults["stop"] = [fault]
+    await made.stop()
+    assert (engine.there, made.object_id) == (False, "")
+
+
+async def test_a_removal_that_is_under_way_is_waited_for(monkeypatch):
+    made = make(containers())
+    engine = FakeEngine(made, monkeypatch)
+    assert await made.poll() is None
+    engine.faults["remove_container"] = [refusal(409, "removal of container c1 is already in progress")]
+    await made.stop()
+    assert not engine.there
+    assert engine.calls.count("remove_container") == 2
+
+
+async def test_a_container_that_could_not_be_removed_stays_known(monkeypatch):
+    made = make(containers())
+    engine = FakeEngine(made, monkeypatch)
+    assert await made.poll() is None
+    engine.faults["remove_container"] = [refusal(500, "driver failed")]
+    with pytest.raises(APIError):
+        await made.stop()
+    assert made.object_id == "c1"
+
+
+async def test_a_start_replaces_what_an_earlier_stop_has_left_running(monkeypatch):
+    made = make(containers())
+    engine = FakeEngine(made, monkeypatch)
+    engine.faults["start"] = [refusal(500, "as far as this test goes")]
+    with pytest.raises(SpawnException, match="as far as this test goes"):
+        await made.start()
+    assert engine.calls.index("remove_container") < engine.calls.index("create_container")
+    assert made.object_id == "c2"
+
+
+@pytest.mark.parametrize("labels", [{"org.aidp.hub": "other"}, {"some": "label"}])
+async def test_a_container_of_somebody_elses_is_left_alone(monkeypatch, labels):
+    made = make(containers())
+    engine = FakeEngine(made, monkeypatch, **labels)
+    with pytest.raises(SpawnException) as caught:
+        await made.start()
+    assert caught.value.reason == "name-taken"
+    assert await made.poll() == 0
+    await made.stop()
+    assert engine.there and engine.runs
+    assert not {"stop", "remove_container"} & set(engine.calls)
+
+
+async def test_a_server_is_known_by_its_id_after_the_hub_was_given_another_name(monkeypatch):
+    made = make(containers(prefix="new"))
+    made.load_state({"object_id": "c1", "object_name": "aidp-ana--"})
+    FakeEngine(made, monkeypatch)
+    assert await made.poll() is None
+
+
+# --- the network and its guard
+
+
+def network_like(**changed: Any) -> dict[str, Any]:
+    options = {"com.docker.network.bridge.enable_icc": "false"}
+    return {"Driver": "bridge", "Options": options, "Internal": False, "EnableIPv6": False, **changed}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, ""),
+        ({"EnableIPv6": True}, "IPv6"),
+        ({"Driver": "macvlan"}, "not a bridge"),
+        ({"Options": {}}, "reach one another"),
+        ({"Internal": True}, "leads nowhere"),
+    ],
+)
+def test_a_network_that_does_not_keep_users_apart_is_refused(changed, says):
+    engine = Engine.__new__(Engine)
+    engine.settings = containers()
+    wrong = engine.wrong_with(network_like(**changed))
+    assert says in wrong and bool(wrong) == bool(says)
+
+
+class Preparing(Engine):
+    """An engine that is there, as far as the hub's start goes; its guard cannot be set."""
+
+    def __init__(self, settings: ContainerSettings, *servers: tuple[str, str]) -> None:
+        self.settings = settings
+        labels = {"org.aidp.hub": settings.prefix}
+        self.left = {name: {"Id": name, "Labels": {**labels, "org.aidp.user": user}} for name, user in servers}
+        self.api = SimpleNamespace(
+            containers=lambda **_: list(self.left.values()),
+            remove_container=lambda name, force, v: self.left.pop(name),
+        )
+
+    def run(self, *_: object, **__: object) -> str:
+        raise EngineFault("probe_failed", "A test container ended with 1: Operation not permitted", "See Docker's log.")
+
+
+def test_a_hub_whose_guard_cannot_be_set_does_not_start_unless_told_to():
+    with pytest.raises(EngineFault, match="Operation not permitted") as caught:
+        hub_engine.ensure_guard(Preparing(containers()))
+    assert caught.value.code == "metadata_unguarded"
+    assert "AIDP_METADATA=unguarded" in (caught.value.next_step or "")
+    assert "metadata address" in hub_engine.ensure_guard(Preparing(containers(metadata="unguarded")))
+    assert hub_engine.ensure_guard(Preparing(containers(egress="none"))) == ""
+
+
+@pytest.mark.parametrize(("metadata", "mark"), [("guarded", "fail"), ("unguarded", "warn")])
+def test_a_check_says_that_the_guard_cannot_be_set(metadata, mark):
+    (line,) = check_engine.guarded(Preparing(containers(metadata=metadata)))
+    assert (line.what, line.mark) == ("guard", mark)
+
+
+def records(path: Path, *servers: tuple[str, bool, dict[str, str] | None]) -> Path:
+    """JupyterHub's own records: servers by their users, whether they run, and what their spawners keep."""
+    session = orm.new_session_factory(f"sqlite:///{path}")()
+    for user, runs, state in servers:
+        person = orm.User(name=user)
+        server = orm.Server(ip="172.30.0.9", port=8888) if runs else None
+        session.add(orm.Spawner(user=person, name="", server=server, state=state))
+    session.commit()
+    session.get_bind().dispose()
+    session.close()
+    return path
+
+
+def test_a_container_whose_server_the_hub_knows_no_more_is_ended_at_its_start(tmp_path):
+    database = records(
+        tmp_path / "jupyterhub.sqlite",
+        ("ana", True, {"object_id": "runs"}),
+        ("bob", False, {"object_id": "stop-failed"}),
+        ("cem", True, None),
+    )
+    engine = Preparing(
+        containers(),
+        ("runs", "ana"),
+        ("another", "ana"),
+        ("stop-failed", "bob"),
+        ("starts", "cem"),
+        ("not-ours", "dan"),
+    )
+    assert hub_engine.end_strays(engine, database) == "ended 2 containers whose server had been stopped"
+    assert set(engine.left) == {"runs", "starts", "not-ours"}
+    assert hub_engine.end_strays(engine, database) == ""
+    assert hub_engine.end_strays(engine, tmp_path / "none.sqlite") == ""
+    (tmp_path / "broken.sqlite").write_text("no records")
+    assert hub_engine.end_strays(engine, tmp_path / "broken.sqlite") == ""
+    assert set(engine.left) == {"runs", "starts", "not-ours"}
+
+
+def attributes(rule: bytes) -> dict[int, bytes]:
+    """The attributes of a rule as the kernel reads them: after 12 bytes of its head, each filled up to 4."""
+    found, at = {}, 12
+    while at < len(rule):
+        size, kind = struct.unpack_from("HH", rule, at)
+        found[kind] = rule[at + 4 : at + size]
+        at += size + -size % 4
+    return found
+
+
+def test_the_guards_rules_are_such_as_network_services_leave_alone():
+    """systemd-networkd takes away rules that are not its own, but for the kernel's: FRA_PROTOCOL is RTPROT_KERNEL."""
+    added = [attributes(rule) for rule in guard.rules("aidp-x", guard.KERNEL)]
+    assert {rule[21] for rule in added} == {b"\x02"}
+    assert {rule[3] for rule in added} == {b"aidp-x\0"}
+    assert all(21 not in attributes(rule) for rule in guard.rules("aidp-x")), "an earlier release's are removed too"
+
+
+def test_the_guard_adds_its_rules_once_and_takes_away_an_earlier_releases():
+    old = (
+        "import importlib.util as u, sys; s = u.spec_from_file_location('g', sys.argv[1]); g = u.module_from_spec(s);"
+        " s.loader.exec_module(g); new = g.rules; b = 'aidp-x'; said = [g.change('add', b), g.change('add', b)];"
+        " g.rules = lambda b, origin=None: new(b); said += [g.change('add', b)]; g.rules = new;"
+        " print(*said, g.change('remove', b), g.change('remove', b))"
+    )
+    own = ("unshare", "--user", "--map-root-user", "--net")
+    if not shutil.which("unshare") or subprocess.run([*own, "true"], capture_output=True).returncode:
+        pytest.skip("no network of one's own can be made here")
+    done = subprocess.run([*own, sys.executable, "-c", old, guard.__file__], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["9", "0", "9", "18", "0"], done.stderr

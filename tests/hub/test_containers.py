@@ -97,6 +97,11 @@ class Team:
         for browser in self.people.values():
             browser.base = self.hub.url
 
+    def stray(self, name: str, user: str) -> str:
+        """A container that runs and is of this hub's and a user's by its labels; its id."""
+        labels = ("--label", f"org.aidp.hub={PREFIX}", "--label", f"org.aidp.user={user}")
+        return self.docker("run", "-d", "--name", name, *labels, "--entrypoint", "sleep", IMAGE, "600")
+
     def server(self, user: str, path: str, **request: Any) -> Any:
         answer = self.people[user].open(f"user/{user}/{path}", **request)
         assert answer.status < 300, answer.text
@@ -256,8 +261,9 @@ def test_files_outlive_the_container(team: Team):
     assert bob.open("hub/api/users/bob/server", method="DELETE").status in (202, 204)
     wait_until(lambda: "" not in bob.open("hub/api/users/bob").json()["servers"], "Bob's server has stopped")
     assert team.docker("ps", "-aq", "--filter", f"name={PREFIX}-bob--") == ""
+    left = team.stray(f"{PREFIX}-bob--", "bob")  # as after a stop that failed
     bob.start_server("bob")
-    assert team.container("bob")["Id"] != old
+    assert team.container("bob")["Id"] not in (old, left)
     assert team.server("bob", "api/contents/kept.txt")["content"] == "kept"
     assert team.server("bob", "api/contents/examples")["type"] == "directory"
 
@@ -272,7 +278,13 @@ def test_servers_outlive_the_hub_and_are_found_again(team: Team):
     assert "users' servers go on" in team.hub.printed
     assert all(team.container(name)["State"]["Running"] for name in team.people)
 
+    left = {name: team.stray(f"{PREFIX}-{name}--left", name) for name in ("alice", "stranger")}
     team.start_hub()
+    there = team.docker("ps", "-aq", "--no-trunc").split()
+    assert left["alice"] not in there, "the hub knows of no such server of hers"
+    assert left["stranger"] in there, "it may be another hub's"
+    assert "ended 1 container whose server had been stopped" in team.hub.errors.read_text()
+    team.docker("rm", "-f", left["stranger"])
     for name in team.people:
         assert is_ready(team, name)
     assert {name: team.container(name)["Id"] for name in team.people} == before

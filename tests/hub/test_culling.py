@@ -19,7 +19,7 @@ import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from traitlets.config import Config
 
-from aidp_ext.busy import Busy
+from aidp_ext.busy import Busy, _let_go
 from hub_config import idle
 from hub_config.given import SettingsError
 from hub_config.idle import CULLER, IdleSettings
@@ -165,6 +165,45 @@ def test_a_background_job_of_an_idle_kernel_works_and_keeps_the_kernel_too() -> 
             assert kernel.last_activity is not None
         finally:
             os.killpg(child.pid, 9)
+
+
+#: A container's first process, with a server below it and, once a line comes in, a job whose parent has ended.
+INIT = """
+import ctypes, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: who loses its parent comes here
+server = subprocess.Popen(["sleep", "600"])
+print(server.pid, flush=True)
+for line in sys.stdin:
+    subprocess.run(["sh", "-c", 'setsid "$0" -c "$1" & echo $!', sys.executable, line])
+"""
+
+
+@pytest.mark.parametrize(("job", "works"), [("while True: pass", True), ("import time; time.sleep(600)", False)])
+def test_a_job_that_let_go_of_its_terminal_works_where_it_computes(
+    monkeypatch: pytest.MonkeyPatch, job: str, works: bool
+) -> None:
+    with process(sys.executable, "-c", INIT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as init:
+        assert init.stdin is not None and init.stdout is not None
+        pids = [int(init.stdout.readline())]
+        busy = Busy(Server(), SETTINGS)
+        monkeypatch.setattr(busy, "_lineage", lambda: [pids[0], init.pid])
+        try:
+            assert looks(busy) is False
+            init.stdin.write(job.encode() + b"\n")
+            init.stdin.flush()
+            pids.append(int(init.stdout.readline()))
+            wait_until(lambda: pids[1] in _let_go([pids[0], init.pid]), "the job has lost its parent")
+            if works:
+                wait_until(lambda: looks(busy, 0.3), "the job is seen")
+            else:
+                wait_until(lambda: not looks(busy), "its start is over")
+            monkeypatch.undo()
+            assert busy._lineage() == [] or os.getuid() != 0, "a machine's own init has everybody's processes below it"
+        finally:
+            for pid in pids:
+                os.kill(pid, 9)
+            init.stdin.close()
+            init.stdout.close()
 
 
 def test_a_job_in_a_terminal_works_and_a_prompt_does_not() -> None:

@@ -10,19 +10,23 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html import unescape
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
+import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tornado.httpclient import HTTPClientError
 from traitlets.config import Config
 
 from hub_config import claims
-from hub_config.oidc import OidcSignIn, check_metadata, nonce
+from hub_config.oidc import ASKED, ID_TOKEN_S, OidcSignIn, check_metadata, nonce
 from hub_config.people import People
 from hub_config.providers import Oidc
-from hub_config.standing import Dismissed, Lists, Unreachable
+from hub_config.standing import Dismissed, Lists, SignedOut, TakenBack, Unreachable, Withheld
 from tests.hub.browser import Answer, Browser
 from tests.hub.process import Hub
 from tests.support.processes import free_port, wait_until
@@ -177,6 +181,38 @@ def test_tokens_that_were_taken_back_end_everything_here(oidc_hub, provider):
     eventually(lambda: leo.open("hub/api/user").status == 403)
 
 
+def test_a_server_whose_user_is_signed_out_may_say_that_it_is_used_and_nothing_else(oidc_hub, provider):
+    provider.put("s-13", preferred_username="zoe", groups=["/science"])
+    zoe = member(oidc_hub, "s-13", "zoe")
+    zoe.start_server("zoe")
+    own = Browser(oidc_hub.url, token=server_token(oidc_hub, "zoe"))
+    activity = "hub/api/users/zoe/activity"
+    when = (datetime.now(UTC) + timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M")  # as far ahead as the hub takes it
+    used = {"last_activity": f"{when}:00Z"}
+    assert me(own)["name"] == "zoe"
+    provider.revoke("s-13")
+    eventually(lambda: own.open("hub/api/user").status == 403)
+    for _ in range(2):
+        assert own.open(activity, body={"servers": {"": used}}).status == 200
+        assert own.open("hub/api/user").status == 403
+    assert own.open("hub/api/users/ana/activity", body=used).status in (403, 404)
+    assert zoe.open("hub/api/users/zoe/server", method="DELETE").status == 403
+    again = member(oidc_hub, "s-13", "zoe")
+    model = again.open("hub/api/users/zoe").json()["servers"][""]
+    assert model["last_activity"].startswith(when), "it ran on, and its report was taken"
+    assert again.open("hub/api/users/zoe/server", method="DELETE").status in (202, 204)
+
+
+def server_token(hub: Hub, account: str) -> str:
+    """The token that a user's server has for itself."""
+    for process in hub.processes()[1:]:
+        with suppress(psutil.Error):
+            env = process.environ()
+            if env.get("JUPYTERHUB_USER") == account:
+                return env["JUPYTERHUB_API_TOKEN"]
+    raise AssertionError("no server of theirs runs")
+
+
 def test_an_oversized_or_missing_name_is_refused_in_words(oidc_hub, provider):
     provider.put("s-11", preferred_username="x" * 5000, groups=["/science"])
     provider.put("s-12", groups=["/science"])
@@ -269,6 +305,134 @@ async def test_an_id_token_that_is_not_to_be_believed(authenticator, other):
         await authenticator._id_claims({})
 
 
+class Endpoints:
+    """A provider's token and userinfo endpoints, as this hub asks them."""
+
+    def __init__(self, authenticator: OidcSignIn) -> None:
+        self.says: dict[str, Any] = {"sub": "s", "preferred_username": "ana"}
+        self.renewal: dict[str, Any] = {}
+        self.id_claims: dict[str, Any] | None = None
+        self.good = {"a0"}
+        self.asked: list[str] = []
+        self.refresh_error: str | None = None
+        self.refused_with = 401
+        authenticator._metadata, authenticator._found_at = {"issuer": OIDC.issuer}, time.monotonic()
+        authenticator.token_url, authenticator.userdata_url = "https://id/t", "https://id/u"
+        authenticator.httpfetch = self.fetch
+
+    async def fetch(self, url: str, label: str = "", **kwargs: Any) -> Any:
+        self.asked.append(url.rpartition("/")[2])
+        if url == "https://id/u":
+            if kwargs["headers"]["Authorization"].split()[-1] not in self.good:
+                raise HTTPClientError(self.refused_with)
+            return dict(self.says)
+        if self.refresh_error:
+            body = json.dumps({"error": self.refresh_error}).encode()
+            raise HTTPClientError(400, response=SimpleNamespace(body=body, headers={}))
+        new = f"a{len(self.asked)}"
+        self.good = {new}
+        given = token(**self.id_claims) if self.id_claims is not None else {}
+        return {"access_token": new, "token_type": "Bearer", "refresh_token": f"r-{new}", "expires_in": 3600, **given}
+
+
+class Account:
+    """A user of the hub's, as far as an authenticator asks one."""
+
+    def __init__(self, authenticator: OidcSignIn, left_s: float, *, is_lasting: bool = True, **said: Any) -> None:
+        self.name = "ana"
+        got = {
+            "access_token": "a0",
+            "token_type": "Bearer",
+            "expires_in": left_s,
+            **({"refresh_token": "r0"} if is_lasting else {}),
+        }
+        info = {"sub": "s", "preferred_username": "ana", "iat": time.time(), ASKED: ["preferred_username"], **said}
+        self.state = authenticator.build_auth_state_dict(got, info)
+
+    async def get_auth_state(self) -> dict[str, Any]:
+        return self.state
+
+    async def save_auth_state(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+
+async def test_a_token_is_renewed_when_it_is_about_to_end_and_not_before(authenticator):
+    endpoints = Endpoints(authenticator)
+    ana = Account(authenticator, 600)
+    for _ in range(3):
+        await authenticator.look(ana)
+    assert endpoints.asked == ["u"] * 3
+    ana = Account(authenticator, 30)
+    await authenticator.look(ana)
+    await authenticator.look(ana)
+    assert endpoints.asked[3:] == ["t", "u", "u"]
+    assert ana.state["refresh_token"] == "r-a4"
+    assert ana.state["expires_at"] > time.time() + 3000
+
+
+@pytest.mark.parametrize("error", ["invalid_grant", "interaction_required"])
+async def test_a_token_that_is_not_renewed_does_while_the_provider_takes_it(authenticator, error):
+    endpoints = Endpoints(authenticator)
+    endpoints.refresh_error = error
+    await authenticator.look(Account(authenticator, 30))
+    kind = TakenBack if error == "invalid_grant" else Withheld
+    with pytest.raises(kind):
+        await authenticator.look(Account(authenticator, -1))
+    endpoints.good.clear()
+    for left in (30, 600):
+        with pytest.raises(TakenBack if left == 30 else kind):
+            await authenticator.look(Account(authenticator, left))
+    with pytest.raises(TakenBack):
+        await authenticator.look(Account(authenticator, 600, is_lasting=False))
+    with pytest.raises(SignedOut):
+        await authenticator.look(Account(authenticator, -1, is_lasting=False))
+
+
+@pytest.mark.parametrize("code", [400, 401])
+async def test_a_token_that_the_provider_takes_no_more_is_renewed_before_its_end(authenticator, code):
+    endpoints = Endpoints(authenticator)
+    endpoints.refused_with = code
+    endpoints.good.clear()
+    await authenticator.look(Account(authenticator, 600))
+    assert endpoints.asked == ["u", "t", "u"]
+
+
+async def test_what_is_renewed_while_somebody_signs_in_or_is_shown_out_is_not_kept(authenticator):
+    endpoints = Endpoints(authenticator)
+    ana = Account(authenticator, 30)
+    fetch = endpoints.fetch
+
+    async def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        ana.state = {"aidp_dismissed": "left"}
+        return await fetch(*args, **kwargs)
+
+    authenticator.httpfetch = meanwhile
+    await authenticator.look(ana)
+    assert ana.state == {"aidp_dismissed": "left"}
+
+
+async def test_groups_that_an_id_token_alone_says_count_for_hours_only_and_a_new_one_replaces_them(authenticator):
+    endpoints = Endpoints(authenticator)
+    groups = {"groups": ["/science"]}
+    fresh = Account(authenticator, 600, **groups)
+    assert (await authenticator.look(fresh))[1].groups == {"/science"}
+    old = Account(authenticator, 600, iat=time.time() - ID_TOKEN_S - 1, **groups)
+    with pytest.raises(SignedOut) as caught:
+        await authenticator.look(old)
+    assert type(caught.value) is SignedOut
+    endpoints.says["groups"] = ["/science"]
+    endpoints.says["iat"] = time.time()
+    assert (await authenticator.look(old))[1].groups == {"/science"}, "said again at the userinfo endpoint"
+    del endpoints.says["groups"]
+    with pytest.raises(SignedOut):
+        await authenticator.look(old)
+    await authenticator.look(Account(authenticator, 600, iat=1))  # nothing rests on it
+    endpoints.id_claims = {"groups": ["/other"]}
+    ending = Account(authenticator, 30, **groups)
+    assert (await authenticator.look(ending))[1].groups == {"/other"}
+    assert (await authenticator.look(ending))[1].groups == {"/other"}, "and so until the next"
+
+
 def test_a_discovery_document_of_somebody_else_or_without_https_is_not_followed():
     good = {
         "issuer": OIDC.issuer,
@@ -303,6 +467,9 @@ def test_what_each_provider_is_trusted_with():
     entra = replace(OIDC, kind="entra")
     assert claims.subject({"sub": "pairwise", "oid": "the-person"}, entra) == "the-person"
     assert claims.domain(verified, entra) is None
+    kelvin = {"email": "a@boo\u212as.example", "email_verified": True, "preferred_username": "\u212aATE"}
+    assert claims.domain(kelvin, OIDC) != "books.example"
+    assert claims.name(kelvin, OIDC) == "\u212aate"
     cilogon = replace(OIDC, kind="cilogon", username_claim="eppn", institutions=frozenset({"https://idp.uni.example"}))
     cilogon = replace(cilogon, domains=frozenset({"uni.example"}))
     theirs = {"sub": "http://cilogon.org/1", "eppn": "ana@uni.example", "idp": "https://idp.uni.example"}

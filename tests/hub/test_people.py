@@ -40,8 +40,8 @@ def team_hub(github: GitHubStandIn, tmp_path_factory: pytest.TempPathFactory) ->
         GITHUB_URL=github.url,
         GITHUB_ALLOWED_ORGANIZATIONS="analysts,makers:core",
         AIDP_ADMIN_TEAMS="Makers:Admins",
-        AIDP_ALLOWED_USERS="octocat,later",
-        AIDP_ADMIN_USERS="ada",
+        AIDP_ALLOWED_USERS="octocat,id:77",
+        AIDP_ADMIN_USERS="ada,later",
         AIDP_RECHECK_S=str(AGAIN_S),
     )
     try:
@@ -168,13 +168,32 @@ def test_who_takes_the_name_of_an_administrator_is_none(team_hub, github, admin)
         github.rename("countess", "ada")
 
 
-def test_a_list_may_hold_the_name_that_somebody_has_now(team_hub, github):
+def test_who_takes_a_name_of_the_list_later_earns_nothing_by_it_and_whoever_comes_under_it_does(team_hub, github):
     github.members = {"early"}
-    member(team_hub, "early")
+    early = member(team_hub, "early")
     github.rename("early", "later")
+    assert me(member(team_hub, "early", "later"))["admin"] is False
     github.members = set()
-    renamed = member(team_hub, "early", "later")
-    assert me(renamed)["name"] == "early"
+    eventually(lambda: early.open("hub/api/user").status == 403)
+    assert come(team_hub, "later")[1].status == 403
+    github.rename("later", "early")
+    github.ids["later"] = 78
+    assert me(member(team_hub, "later"))["admin"] is True
+
+
+def test_a_list_may_hold_an_id_whatever_its_owner_is_called(team_hub, github):
+    github.ids["changeling"] = 77
+    assert me(member(team_hub, "changeling"))["name"] == "changeling"
+    github.ids["changeling"] = 79
+    assert come(team_hub, "changeling")[1].status == 403
+
+
+def test_an_account_that_an_administrator_made_is_not_whoevers_comes_under_its_name(team_hub, github, admin):
+    assert admin.open("hub/api/users/prior", method="POST").status == 201
+    github.members = {"prior"}
+    account = f"prior-{github.id_of('prior')}"
+    assert me(member(team_hub, account, "prior"))["name"] == account
+    assert me(member(team_hub, account, "prior"))["name"] == account, "and so the next time"
 
 
 def test_whose_an_account_is_is_kept_where_nobody_else_reads(team_hub):

@@ -1,5 +1,8 @@
 """What users may choose at the start of a server, as a file or the defaults say it."""
 
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +12,8 @@ from jupyterhub.spawner import SpawnException
 from hub_config import profiles
 from hub_config.profiles import Profile
 from hub_config.settings import SettingsError
+from tests.hub.browser import Answer, Browser
+from tests.hub.process import Hub
 
 GB = 1024**3
 
@@ -94,7 +99,34 @@ def test_the_choice_reaches_the_spawner_and_the_first_is_the_default():
 
 @pytest.mark.parametrize("options", [{"profile": "huge"}, {"profile": ["cpu"]}, {"profile": 7}, {"image": "busybox"}])
 def test_what_is_not_offered_is_refused(options):
+    spawner = SimpleNamespace(orm_spawner=SimpleNamespace(user_options=options))
     with pytest.raises(SpawnException) as caught:
-        profiles.choice_of(profiles.from_env({}))(SimpleNamespace(), options)
+        profiles.choice_of(profiles.from_env({}))(spawner, options)
+    assert spawner.orm_spawner.user_options is None, "an admin may have taken it away; the next start has the first"
     assert caught.value.status_code == 400
     assert "cpu, gpu" in caught.value.message or "profile" in caught.value.message
+
+
+def test_what_is_refused_is_neither_kept_nor_the_next_starts_default(start_hub: Callable[..., Hub]):
+    hub = start_hub(AIDP_GPU="off")
+    ana = Browser(hub.url)
+    ana.sign_in("ana", hub.password)
+    ana.token = ana.api_token("ana")
+    server, long = "hub/api/users/ana/server", "x" * 1_000_000
+
+    def kept() -> list[str | None]:
+        with closing(sqlite3.connect(hub.state_dir / "jupyterhub.sqlite")) as records:
+            return [options for (options,) in records.execute("SELECT user_options FROM spawners")]
+
+    def refused(answer: Answer) -> None:
+        assert answer.status == 400, answer.text
+        assert len(answer.text) < 2000
+
+    refused(ana.open(server, body={"profile": long}))
+    refused(ana.open(server, body={"profile": "cpu", long: 1}))
+    refused(ana.open(server, body={"user_options": {"profile": long}}))
+    refused(ana.open("hub/api/users/ana/servers/", method="PATCH", body={"user_options": {"profile": long}}))
+    assert set(kept()) <= {None, "{}"}, [len(each or "") for each in kept()]
+    assert ana.open("hub/api/users/ana").json()["servers"] == {}, "nothing is left that looks like a server"
+    assert ana.open(server, body={}).status in (201, 202)
+    assert long[:1000] not in hub.log

@@ -481,6 +481,7 @@ def run(kernel: psutil.Process, code: str) -> str:
     line = kernel.cmdline()
     client = BlockingKernelClient(connection_file=line[line.index("-f") + 1])
     client.load_connection_file()
+    client.hb_channel.time_to_dead = 30.0  # a second is little on a machine that is busy
     client.start_channels()
     printed: list[str] = []
 
