@@ -74,7 +74,11 @@ SETTINGS: tuple[Setting, ...] = (
             "allowed_users",
             "Who may sign in: names between commas. With the local sign-in, unset means any name.",
         ),
-        ("AIDP_ADMIN_USERS", "admin_users", "Who administers the hub: names between commas. Nobody if unset."),
+        (
+            "AIDP_ADMIN_USERS",
+            "admin_users",
+            "Who administers the hub: names or `id:<number>`, between commas. Nobody if unset.",
+        ),
         (
             "OAUTH_CALLBACK_URL",
             "oauth_callback_url",

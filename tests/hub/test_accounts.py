@@ -17,7 +17,7 @@ from tornado.httpclient import HTTPClientError
 from tornado.httputil import HTTPHeaders
 
 from aidp_ext.core.audit import AuditLog, verify
-from hub_config import forge
+from hub_config import forge, providers
 from hub_config.audited import HubRecord, plain
 from hub_config.callback import meaning
 from hub_config.forge import GitHubSignIn
@@ -443,3 +443,11 @@ async def test_who_has_never_signed_in_is_known_to_nobody(sign_in):
     assert await sign_in.refresh_user(ada) is False
     admin_asks = SimpleNamespace(_jupyterhub_user="somebody else")
     assert await sign_in.refresh_user(ada, admin_asks) is True
+
+
+def test_a_list_takes_ids_as_the_provider_has_them_and_names_in_any_case():
+    listed = {"AIDP_ADMIN_USERS": "Ada, id:auth0|AbC", "OIDC_CLIENT_ID": "x"}
+    assert providers.people(listed, "AIDP_ADMIN_USERS") == {"ada", "id:auth0|AbC"}
+    for sign_in_with, names in (("local", "id:7"), ("github", "id:"), ("github", "id:a b"), ("keycloak", "a b")):
+        with pytest.raises(SettingsError, match="AIDP_ADMIN_USERS"):
+            providers.people({"AIDP_SIGN_IN": sign_in_with, "AIDP_ADMIN_USERS": names}, "AIDP_ADMIN_USERS")
