@@ -215,9 +215,11 @@ def test_of_a_providers_people_those_administer_who_are_known_by_their_ids_and_t
     settings = Settings(state_dir=tmp_path, github=github, admin_users=frozenset({"ada", "eve"}))
     people = people_of(settings)
     people.keep("1", "countess")
-    people.keep("1", "ada")
+    people.keep("1", "ada")  # a name that came later gives nothing
+    people.keep("2", "eve")
+    people.keep("2", "evelyn")
     roles_now = named(configured(roles, settings))
-    assert roles_now["admin"] == {"name": "admin", "users": ["countess"], "groups": ["acme:admins"]}
+    assert roles_now["admin"] == {"name": "admin", "users": ["eve"], "groups": ["acme:admins"]}
     assert roles_now["aidp-admin"]["groups"] == ["acme:admins"]
 
 
