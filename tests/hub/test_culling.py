@@ -219,7 +219,7 @@ def test_a_job_in_a_terminal_works_and_a_prompt_does_not() -> None:
         assert busy.look() is False
         os.write(ours, b"sleep 600 &\n")
         wait_until(busy.look, "the job is seen")
-        os.write(ours, b"kill $!; wait\n")
+        os.write(ours, b"kill -9 $!; wait\n")  # SIGTERM is lost on a job that the shell is only about to start
         wait_until(lambda: not busy.look(), "its end is seen")
     os.close(ours)
     os.close(theirs)
