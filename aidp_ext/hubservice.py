@@ -298,7 +298,7 @@ async def serve() -> None:
     tracking = team_tracking(state, audit.append, explain_with(ai))
     roster = Roster(env["JUPYTERHUB_API_URL"], env["JUPYTERHUB_API_TOKEN"])
     admin = Admin(roster, audit.path, audit.append, spend_of(ai))
-    gpus = service_gpus(env, state, audit.append, env["JUPYTERHUB_API_URL"], env["JUPYTERHUB_API_TOKEN"])
+    gpus = service_gpus(env, state, audit.append, roster)
     app = make_app(prefix, ai, cache_s=token_cache_s(env), forge=forge, tracking=tracking, admin=admin, gpus=gpus)
     server = HTTPServer(app, max_buffer_size=4 * config.max_prompt_bytes)
     server.listen(address.port or 0, address.hostname or "127.0.0.1")

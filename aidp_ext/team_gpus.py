@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aidp_ext.hub.devices import Device
     from aidp_ext.hub.gpus import TeamGpus
     from aidp_ext.hub.leases import Leases
+    from aidp_ext.hub.watch import Servers
 
 SWITCH = "AIDP_GPU"
 LEASE = "AIDP_GPU_LEASE_HOURS"
@@ -111,18 +112,14 @@ class GpuSettings:
 class ServiceGpus:
     """The GPUs of a hub's service: the leases, and the eye on them."""
 
-    def __init__(
-        self, settings: GpuSettings, folder: Path, record: Callable[..., object], api_url: str, api_token: str
-    ) -> None:
-        """``folder`` is the service's state; the hub's API is at ``api_url``."""
+    def __init__(self, settings: GpuSettings, folder: Path, record: Callable[..., object], servers: Servers) -> None:
+        """``folder`` is the service's state, ``servers`` what the hub says of its users' servers."""
         from aidp_ext.hub.gpus import TeamGpus
-        from aidp_ext.hub.servers import HubServers
         from aidp_ext.hub.watch import Watch
 
         self.leases = settings.leases(folder, record)
-        self._servers = HubServers(api_url, api_token)
         self._watch = Watch(
-            self.leases, self._servers, settings.devices, record, idle_s=settings.idle_s, grace_s=settings.grace_s
+            self.leases, servers, settings.devices, record, idle_s=settings.idle_s, grace_s=settings.grace_s
         )
         self.service: TeamGpus = TeamGpus(self.leases, self._watch)
 
@@ -137,16 +134,15 @@ class ServiceGpus:
     async def close(self) -> None:
         """End it."""
         await self._watch.stop()
-        await self._servers.close()
         await self.leases.close()
 
 
 def service_gpus(
-    environ: Mapping[str, str], folder: Path, record: Callable[..., object], api_url: str, api_token: str
+    environ: Mapping[str, str], folder: Path, record: Callable[..., object], servers: Servers
 ) -> ServiceGpus | None:
     """Return the GPUs as the environment says, None where they are off. Raises SettingsError."""
     settings = GpuSettings.from_env(environ)
-    return ServiceGpus(settings, folder, record, api_url, api_token) if settings.is_on else None
+    return ServiceGpus(settings, folder, record, servers) if settings.is_on else None
 
 
 def _switch(text: str) -> tuple[str, tuple[str, ...]]:

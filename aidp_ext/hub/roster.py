@@ -79,7 +79,7 @@ class Page(Struct, frozen=True):
 
 
 class Roster:
-    """Asks the hub at ``api_url``. What it may there is the role ``aidp-service`` in ``hub_config/roles.py``."""
+    """Asks the hub at ``api_url``. What it may there is the role ``aidp-admin-page`` in ``hub_config/roles.py``."""
 
     def __init__(self, api_url: str, api_token: str) -> None:
         self._url = api_url.rstrip("/") + "/users"
@@ -123,6 +123,16 @@ class Roster:
                 break
         self._counted = (now, _bounded(found))
         return self._counted[1]
+
+    async def running(self, user: str) -> set[str] | None:
+        """Return the names of a user's servers that run, start or stop; None where the hub does not say."""
+        try:
+            status, data = await self._ask("GET", f"{self._url}/{quote(user, safe='')}", _TIMEOUT_S)
+            if status == HTTPStatus.NOT_FOUND:  # they were deleted, and their servers with them
+                return set()
+            return set(msgspec.json.decode(data, type=Person).servers) if status == HTTPStatus.OK else None
+        except (Unavailable, msgspec.DecodeError):
+            return None
 
     async def stop(self, user: str, server: str) -> bool:
         """Stop a server; return True where it has ended, False where that goes on.

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from aidp_ext.core.errors import AidpError
+from aidp_ext.core.errors import AidpError, Conflict, NotFound
 from aidp_ext.hub.devices import Device
 from aidp_ext.hub.leases import Leases
 from aidp_ext.hub.schedule import Lease
@@ -34,8 +34,8 @@ class Servers(Protocol):
         """Return the names of a user's servers that run, start or stop; None where the hub does not say."""
         ...
 
-    async def stop(self, user: str, server: str) -> None:
-        """Stop a server. Raises Unavailable."""
+    async def stop(self, user: str, server: str) -> bool:
+        """Stop a server; return whether it has ended by now. Raises NotFound, Conflict and Unavailable."""
         ...
 
 
@@ -110,7 +110,8 @@ class Watch:
         """Stop the server of a lease; what it has is given back when it is gone. Raises Unavailable."""
         user, _, server = lease.holder.partition("/")
         if lease.is_held:
-            await self._servers.stop(user, server)
+            with contextlib.suppress(NotFound, Conflict):  # it has ended, or ends already
+                await self._servers.stop(user, server)
         else:
             await self._leases.leave(lease.holder)
         self._record("gpu.ended", actor or user, device=lease.device, server=lease.holder, why=why)

@@ -379,17 +379,20 @@ class Servers:
     def __init__(self) -> None:
         self.there: set[str] | None = set()
         self.stopped: list[str] = []
-        self.is_away = False
+        self.is_away = self.has_ended = False
 
     async def running(self, user: str) -> set[str] | None:
         if self.there is None:
             return None
         return {holder.partition("/")[2] for holder in self.there if holder.partition("/")[0] == user}
 
-    async def stop(self, user: str, server: str) -> None:
+    async def stop(self, user: str, server: str) -> bool:
         if self.is_away:
             raise Unavailable("The hub does not answer.")
+        if self.has_ended:
+            raise NotFound("There is no such user or server.")
         self.stopped.append(f"{user}/{server}")
+        return True
 
 
 class Scene:
@@ -475,6 +478,17 @@ async def test_a_lease_that_is_over_ends_after_a_warning_and_only_where_somebody
     assert scene.servers.stopped == ["ana/"], "once, and not Ben's: one is waited for"
     await asyncio.sleep(0)
     assert scene.said.count(("gpu.ended", "ana", "over")) == 1
+
+
+async def test_a_server_that_has_ended_by_itself_meanwhile_is_no_fault(scene: Scene):
+    await scene.has("ana", "ben")
+    await scene.gpus.wait("eve", "")
+    scene.servers.has_ended = True
+    await scene.after(90 + 60 * 8)
+    await scene.after(6)
+    await scene.after(1)
+    assert scene.servers.stopped == []
+    assert ("gpu.ended", "ana", "over") in scene.said
 
 
 async def test_who_leaves_the_line_ends_the_warning(scene: Scene):

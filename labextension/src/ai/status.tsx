@@ -1,7 +1,5 @@
-import { showPopup } from '@jupyterlab/statusbar';
-import type { Popup } from '@jupyterlab/statusbar';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import * as React from 'react';
 
@@ -10,6 +8,7 @@ import { useSignals } from '../shared/hooks';
 import type { PanelState } from '../shared/panel';
 import { Button, Panel } from '../shared/panel';
 import { Prose } from '../shared/prose';
+import { StatusItem, StatusPopup } from '../shared/status';
 import type { IContextItem } from './context/wire';
 import { Mark } from './mark';
 import type { IAiModel } from './tokens';
@@ -25,42 +24,15 @@ interface IProps {
 }
 
 /** The status bar's item: one line, and a popup with the rest. */
-export class AiStatus extends ReactWidget {
+export class AiStatus extends StatusItem {
   constructor(private _props: IProps) {
     super();
-    this.addClass('jp-mod-highlighted');
-    this.addClass('jp-AidpStatus-item');
   }
 
-  /** Open the popup, or close it. */
-  toggle(): void {
-    if (this._popup) {
-      this._popup.dispose();
-      return;
-    }
-    const body = new AiStatusPopup(this._props);
-    this._popup = showPopup({
-      body,
-      anchor: this,
-      align: 'left',
-      hasDynamicSize: true
-    });
-    this._popup.disposed.connect(() => {
-      const hadFocus = body.node.contains(document.activeElement);
-      this._popup = null;
-      this.update();
-      if (hadFocus) {
-        this.node.querySelector('button')?.focus();
-      }
-    });
-    this.update();
+  protected override makePopup(): StatusPopup {
     void this._props.model.loadProviders();
     void this._props.model.usage.load();
-  }
-
-  override dispose(): void {
-    this._popup?.dispose();
-    super.dispose();
+    return new AiStatusPopup(this._props);
   }
 
   protected override render(): React.ReactElement {
@@ -77,7 +49,7 @@ export class AiStatus extends ReactWidget {
               data-mode={model.mode}
               title={title}
               aria-haspopup="dialog"
-              aria-expanded={this._popup !== null}
+              aria-expanded={this.isOpen}
               aria-label={trans.__('AI: %1', text)}
               onClick={() => this.toggle()}
             >
@@ -89,17 +61,11 @@ export class AiStatus extends ReactWidget {
       </UseSignal>
     );
   }
-
-  private _popup: Popup | null = null;
 }
 
-class AiStatusPopup extends ReactWidget {
+class AiStatusPopup extends StatusPopup {
   constructor(private _props: IProps) {
-    super();
-    this.addClass('jp-AidpStatus-popup');
-    this.node.setAttribute('role', 'dialog');
-    this.node.setAttribute('aria-label', _props.trans.__('AI status'));
-    this.node.tabIndex = -1;
+    super(_props.trans.__('AI status'));
   }
 
   protected override render(): React.ReactElement {

@@ -1,11 +1,10 @@
-import { showPopup } from '@jupyterlab/statusbar';
-import type { Popup } from '@jupyterlab/statusbar';
-import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import * as React from 'react';
 
 import { Button } from '../shared/panel';
 import { Prose } from '../shared/prose';
+import { StatusItem, StatusPopup } from '../shared/status';
 import type { GpuModel } from './model';
 import { CommandIDs } from './tokens';
 import type { IWords } from './wording';
@@ -19,41 +18,14 @@ export interface IProps extends IWords {
 }
 
 /** The status bar's item: the lease or the place in line, and a popup with the rest. */
-export class GpuStatus extends ReactWidget {
+export class GpuStatus extends StatusItem {
   constructor(private _props: IProps) {
     super();
-    this.addClass('jp-mod-highlighted');
-    this.addClass('jp-AidpStatus-item');
   }
 
-  /** Open the popup, or close it. */
-  toggle(): void {
-    if (this._popup) {
-      this._popup.dispose();
-      return;
-    }
-    const body = new GpuPopup(this._props);
-    this._popup = showPopup({
-      body,
-      anchor: this,
-      align: 'left',
-      hasDynamicSize: true
-    });
-    this._popup.disposed.connect(() => {
-      const hadFocus = body.node.contains(document.activeElement);
-      this._popup = null;
-      this.update();
-      if (hadFocus) {
-        this.node.querySelector('button')?.focus();
-      }
-    });
-    this.update();
+  protected override makePopup(): StatusPopup {
     void this._props.model.look();
-  }
-
-  override dispose(): void {
-    this._popup?.dispose();
-    super.dispose();
+    return new GpuPopup(this._props);
   }
 
   protected override render(): React.ReactElement {
@@ -71,7 +43,7 @@ export class GpuStatus extends ReactWidget {
               }
               title={sentence(model.gpus, this._props)}
               aria-haspopup="dialog"
-              aria-expanded={this._popup !== null}
+              aria-expanded={this.isOpen}
               onClick={() => this.toggle()}
             >
               <span className="jp-AidpStatus-text">
@@ -83,17 +55,11 @@ export class GpuStatus extends ReactWidget {
       </UseSignal>
     );
   }
-
-  private _popup: Popup | null = null;
 }
 
-class GpuPopup extends ReactWidget {
+class GpuPopup extends StatusPopup {
   constructor(private _props: IProps) {
-    super();
-    this.addClass('jp-AidpStatus-popup');
-    this.node.setAttribute('role', 'dialog');
-    this.node.setAttribute('aria-label', _props.trans.__('GPU'));
-    this.node.tabIndex = -1;
+    super(_props.trans.__('GPU'));
   }
 
   protected override render(): React.ReactElement {
