@@ -228,3 +228,15 @@ def test_it_is_bounded(session: Session) -> None:
     assert max(len(one["name"]) for one in seen["wide"]["columns"]) == 80
     assert seen["long"]["shape"] == [20_000_000, 2]
     assert seen["v999"] == {"type": "int", "value": "999"}
+
+
+def test_what_takes_long_does_not_hide_what_is_quick(session: Session) -> None:
+    session.run(
+        "import numpy as np, pandas as pd\n"
+        "rate, called = 0.5, lambda x, *, y=1: x\n"
+        "for i in range(190): globals()[f'f{i}'] = pd.DataFrame(np.zeros((3, 60)))\n"
+    )
+    seen = session.look(values=True)
+    assert seen["rate"] == {"type": "float", "value": "0.5"}
+    assert seen["called"] == {"type": "function", "signature": "(x, *, y=…)"}
+    assert seen["f189"]["shape"] == [3, 60]  # the newest come first
