@@ -16,9 +16,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.axe import violations
 from tests.e2e.conftest import window
-from tests.e2e.lab_page import command, dark, open_file, open_notebook, set_width, shoot
+from tests.e2e.lab_page import command, dark, open_file, open_notebook, set_width, shoot, wait_for_lab
 from tests.support.jupyter import Server
 from tests.support.lab import jupyter_lab
+from tests.support.processes import wait_until
 from tests.support.scripted import Scripted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -364,6 +365,31 @@ def test_nothing_is_beyond_the_edge_of_a_narrow_tab(desk: Desk, page: Page) -> N
             beyond = tab.evaluate("one => one.scrollWidth - one.clientWidth")
             shoot(page, f"run-{name.lower()}-{width}")
             assert beyond <= 1, (name, width)
+
+
+def layout(desk: Desk) -> str:
+    """Return what Lab has kept of where its tabs are."""
+    request = urllib.request.Request(f"{desk.lab.url}lab/api/workspaces/default", headers=desk.lab.headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.dumps(json.load(response)["data"]["layout-restorer:data"]["main"])
+
+
+def test_tabs_come_back_when_lab_is_loaded_again(desk: Desk, page: Page) -> None:
+    open_comparison(desk, page)
+    command(page, "aidp-experiments:open-tab")
+    command(page, "aidp-experiments:open-run", {"runs": [desk.runs["iris"]]})
+    expect(run_tab(page).get_by_role("heading", name="iris")).to_be_visible()
+    labels = page.locator("#jp-main-dock-panel .lm-TabBar-tabLabel")
+    before = labels.all_inner_texts()
+    assert [one for one in before if "iris" in one or "Compare 2 runs" in one or one == "Experiments"] == before[-3:]
+    kinds = ("open-run:", "compare:", "open-tab:")
+    wait_until(lambda: all(f"aidp-experiments-{kind}" in layout(desk) for kind in kinds), "Lab has kept its tabs")
+    page.reload()
+    wait_for_lab(page)
+    expect(labels).to_have_text(before)
+    expect(run_tab(page).get_by_role("heading", name="iris")).to_be_visible()
+    page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="Compare 2 runs").click()
+    expect(run_tab(page).get_by_role("heading", name="2 runs compared")).to_be_visible()
 
 
 def test_a_run_that_is_not_there_is_said_so(desk: Desk, page: Page) -> None:

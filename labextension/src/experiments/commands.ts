@@ -8,6 +8,7 @@ import { askName, confirm } from '../git/questions';
 import { asAidpError } from '../shared/request';
 import type { IDesk } from './desk';
 import { jumpToCell } from './jump';
+import type { KeptTabs } from './keptTabs';
 import type { RunsView } from './list/view';
 import type { ExperimentsModel } from './model';
 import { focusFirst } from './panel/content';
@@ -24,6 +25,7 @@ const MOST_TABS = 5;
 
 export interface IDeskOptions {
   readonly app: JupyterFrontEnd;
+  readonly keptTabs: KeptTabs;
   readonly model: ExperimentsModel;
   readonly panels: Panels;
   readonly services: IExperimentServices;
@@ -129,9 +131,9 @@ export class Desk implements IDesk {
       case CommandIDs.showDeleted:
         return view?.setStage(view.stage === 'deleted' ? 'active' : 'deleted');
       case CommandIDs.openRun:
-        return this._open(given);
+        return this._open(given, args.label);
       case CommandIDs.compare:
-        return this._compare(given);
+        return this._compare(given, args);
       case CommandIDs.jump:
         return this._jump(given, args);
       case CommandIDs.hide:
@@ -157,9 +159,14 @@ export class Desk implements IDesk {
     );
     const { experiment, runs } = args;
     const place = { experiment, run: runs?.[0] };
-    const { app, model, trans } = this._options;
+    const { app, keptTabs, model, trans } = this._options;
     const beginning = { experiment: this._view?.experiment?.id };
-    await openMlflow(app.shell, model, trans, place, beginning);
+    const keep = (tab: Widget) => keptTabs.add(CommandIDs.openMlflow, tab);
+    await openMlflow(
+      { shell: app.shell, keep, model, trans },
+      place,
+      beginning
+    );
   }
 
   private async _newNotebook(folder: string): Promise<void> {
@@ -235,12 +242,13 @@ export class Desk implements IDesk {
     }
   }
 
-  private async _open(runs: readonly string[]): Promise<void> {
+  private async _open(runs: readonly string[], label?: string): Promise<void> {
     const { openRun } = await import(
       /* webpackChunkName: 'on-demand-experiments-run' */ './run/open'
     );
     for (const run of runs.slice(0, MOST_TABS)) {
-      openRun(this._options.services, run);
+      const tab = openRun(this._options.services, run, label);
+      this._options.keptTabs.add(CommandIDs.openRun, tab);
     }
     if (runs.length > MOST_TABS) {
       Notification.info(
@@ -253,11 +261,16 @@ export class Desk implements IDesk {
     }
   }
 
-  private async _compare(runs: readonly string[]): Promise<void> {
+  private async _compare(
+    runs: readonly string[],
+    { id }: IExperimentsArgs
+  ): Promise<void> {
     const { openCompare } = await import(
       /* webpackChunkName: 'on-demand-experiments-compare' */ './compare/open'
     );
-    openCompare(this._options.services, runs.slice(0, MOST_COMPARED));
+    const { keptTabs, services } = this._options;
+    const tab = openCompare(services, runs.slice(0, MOST_COMPARED), id);
+    keptTabs.add(CommandIDs.compare, tab);
   }
 
   private async _jump(

@@ -24,6 +24,7 @@ import { Badges } from './badges/badges';
 import { Desk } from './commands';
 import type { IDesk } from './desk';
 import { Kept } from './kept';
+import type { KeptTabs } from './keptTabs';
 import { ExperimentsLive } from './live';
 import { ExperimentsModel } from './model';
 import type { Notify } from './notify';
@@ -54,6 +55,7 @@ const RUN_MENU = [
 export interface IConnectOptions {
   readonly app: JupyterFrontEnd;
   readonly documents: IDocumentManager | null;
+  readonly keptTabs: KeptTabs;
   readonly languages: IEditorLanguageRegistry | null;
   readonly notebooks: INotebookTracker | null;
   readonly rendermime: IRenderMimeRegistry | null;
@@ -65,7 +67,7 @@ export interface IConnectOptions {
 
 /** Connect the lists with this Lab: with its notebooks, its notifications, its settings. */
 export async function connect(options: IConnectOptions): Promise<IDesk> {
-  const { app, documents, notebooks, rendermime, settings } = options;
+  const { app, documents, keptTabs, notebooks, rendermime, settings } = options;
   const { languages, stateDb, themes, translator } = options;
   const { contents, serverSettings } = app.serviceManager;
   const { commands } = app;
@@ -113,7 +115,7 @@ export async function connect(options: IConnectOptions): Promise<IDesk> {
     notebooks &&
     new Badges({ api, live, commands, contents, trans }, notebooks);
   void followSettings(settings, notifier, badges);
-  return new Desk({ app, model, panels, services, trans });
+  return new Desk({ app, keptTabs, model, panels, services, trans });
 }
 
 async function followSettings(

@@ -124,11 +124,17 @@ function Waiting(props: {
   );
 }
 
+export interface IMlflowOptions {
+  readonly shell: JupyterFrontEnd.IShell;
+  readonly model: ExperimentsModel;
+  readonly trans: TranslationBundle;
+  /** Is told of a new tab. */
+  keep(tab: Widget): void;
+}
+
 /** Show MLflow's pages, in the tab that they have already or in a new one. */
 export async function openMlflow(
-  shell: JupyterFrontEnd.IShell,
-  model: ExperimentsModel,
-  trans: TranslationBundle,
+  { shell, model, trans, keep }: IMlflowOptions,
   place: IMlflowPlace,
   /** Where a new tab begins, unless it is said where. */
   beginning: IMlflowPlace
@@ -137,6 +143,7 @@ export async function openMlflow(
   const tab = (known as MlflowTab | undefined) ?? create(model, trans);
   if (!known) {
     shell.add(tab, 'main', { type: 'MLflow' });
+    keep(tab);
   }
   shell.activateById(ID);
   if (!known || place.experiment) {

@@ -20,6 +20,7 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { DOMAIN, NO_ARGUMENTS } from '../ai/services';
 import type { IDesk } from './desk';
 import { experimentsIcon, iconAddress } from './icon';
+import { KeptTabs } from './keptTabs';
 import { labels } from './labels';
 import type { IExperimentsArgs } from './tokens';
 import { ARGUMENTS, CommandIDs, DeskCommandIDs } from './tokens';
@@ -65,6 +66,7 @@ const experiments: JupyterFrontEndPlugin<void> = {
   ) => {
     const { commands, shell } = app;
     const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const keptTabs = new KeptTabs(restorer);
     /** What has been loaded. */
     let desk: IDesk | null = null;
     let loading: Promise<IDesk> | null = null;
@@ -74,7 +76,7 @@ const experiments: JupyterFrontEndPlugin<void> = {
       )
         .then(({ connect }) =>
           connect({
-            ...{ app, documents, languages, notebooks, rendermime },
+            ...{ app, documents, keptTabs, languages, notebooks, rendermime },
             ...{ settings, stateDb, themes, translator }
           })
         )
@@ -115,6 +117,7 @@ const experiments: JupyterFrontEndPlugin<void> = {
           tab.title.label = trans.__('Experiments');
           tab.title.closable = true;
           shell.add(tab, 'main', { type: 'Experiments' });
+          keptTabs.add(CommandIDs.openTab, tab);
           tab.disposed.connect(() => (tab = null));
         }
         shell.activateById(tab.id);

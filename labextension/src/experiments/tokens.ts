@@ -32,6 +32,9 @@ export const CommandIDs = { ...PanelCommandIDs, ...DeskCommandIDs } as const;
 export interface IExperimentsArgs {
   /** Ids; those that are selected in the list where it is not given. */
   readonly runs?: readonly string[];
+  /** Of a tab that was open before Lab was loaded again. */
+  readonly id?: string;
+  readonly label?: string;
   /** Of the cell, below the workspace. */
   readonly notebook?: string;
   readonly cell_id?: string;

@@ -3,6 +3,7 @@ import '../../../style/experiment-plot.css';
 import '../../../style/experiment-compare.css';
 
 import { ReactWidget } from '@jupyterlab/ui-components';
+import { UUID } from '@lumino/coreutils';
 import type { Message } from '@lumino/messaging';
 import type { ISignal } from '@lumino/signaling';
 import { Signal } from '@lumino/signaling';
@@ -15,18 +16,17 @@ import { CompareContent } from './content';
 import { CompareProvider } from './context';
 import { CompareModel } from './model';
 
-let count = 0;
-
 /** A comparison's tab in the main area. */
 export class CompareTab extends ReactWidget {
   constructor(
     private _services: IExperimentServices,
-    runs: readonly string[]
+    runs: readonly string[],
+    id = `aidp-compare-${UUID.uuid4()}`
   ) {
     super();
     const { api, live, trans } = _services;
     this._model = new CompareModel(api, live, runs);
-    this.id = `aidp-compare-${count++}`;
+    this.id = id;
     this.addClass('jp-AidpRun');
     this.addClass('jp-AidpCompare');
     this.node.tabIndex = -1;
@@ -113,7 +113,9 @@ export class CompareTab extends ReactWidget {
 /** Show runs side by side in the main area: in the tab that has just these, or in a new one; returns the tab. */
 export function openCompare(
   services: IExperimentServices,
-  runs: readonly string[]
+  runs: readonly string[],
+  /** Of the tab that was open before Lab was loaded again. */
+  id?: string
 ): Widget {
   const { shell } = services.app;
   const wanted = [...new Set(runs)];
@@ -122,7 +124,7 @@ export function openCompare(
     widget =>
       widget instanceof CompareTab && [...widget.runs].sort().join() === key
   );
-  const tab = known ?? new CompareTab(services, wanted);
+  const tab = known ?? new CompareTab(services, wanted, id);
   if (!known) {
     shell.add(tab, 'main', { type: 'Compare' });
   }

@@ -21,7 +21,9 @@ export class RunTab extends ReactWidget {
   constructor(
     private _services: IExperimentServices,
     /** The run's id. */
-    readonly run: string
+    readonly run: string,
+    /** What it is called until it is known. */
+    label?: string
   ) {
     super();
     const { api, live, trans } = _services;
@@ -32,9 +34,13 @@ export class RunTab extends ReactWidget {
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('Run'));
     this.title.icon = experimentsIcon;
-    this.title.label = trans.__('Run');
+    this.title.label = label ?? trans.__('Run');
     this.title.closable = true;
     this._model.changed.connect(() => this._name());
+  }
+
+  get runs(): readonly string[] {
+    return [this.run];
   }
 
   override dispose(): void {
@@ -112,12 +118,16 @@ export class RunTab extends ReactWidget {
 }
 
 /** Show a run in the main area, in the tab that it has already or in a new one; returns the tab. */
-export function openRun(services: IExperimentServices, id: string): Widget {
+export function openRun(
+  services: IExperimentServices,
+  id: string,
+  label?: string
+): Widget {
   const { shell } = services.app;
   const known = [...shell.widgets('main')].find(
     widget => widget.id === tabId(id)
   );
-  const tab = known ?? new RunTab(services, id);
+  const tab = known ?? new RunTab(services, id, label);
   if (!known) {
     shell.add(tab, 'main', { type: 'Run' });
   }
