@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -163,7 +164,7 @@ def test_the_whole_of_a_large_diff_is_not_kept(tracking: TrackingHost, tmp_path:
 
     bench = Bench(tracking, tmp_path, snapshot=large)
     tags = bench.tags(bench.start())
-    assert "the uncommitted changes were cut at 20 MB" in tags["aidp.captured"]
+    assert "of the uncommitted changes at most 20 MB are kept" in tags["aidp.captured"]
     assert "mlflow.source.git.branch" not in tags, "HEAD is detached"
     bench.close()
 
@@ -184,6 +185,45 @@ def test_a_real_diff_of_many_megabytes_is_taken_in_pieces(tracking: TrackingHost
     (tmp_path / "p").write_bytes(patch)
     repo("apply", str(tmp_path / "p"))
     assert repo("status", "--porcelain").count("data") == 4, "it applies"
+    bench.close()
+
+
+@pytest.mark.parametrize(("files", "megabytes", "kept_mb"), [(1, 200, 0), (40, 5, 15)])
+def test_of_200_mb_of_changes_some_are_kept_and_the_server_never_holds_them_all(
+    tracking: TrackingHost, tmp_path: Path, files: int, megabytes: int, kept_mb: int
+) -> None:
+    repo = Repo.make(tmp_path / "work" / "proj")
+    names = [f"data{number}.csv" for number in range(files)]
+    repo.commit({"a.py": "x = 1\n", **dict.fromkeys(names, "a,b\n")})
+    for name in names:
+        (repo.root / name).write_bytes(b"1,2,3,4,5,6,7,8,9,10\n" * (megabytes * 10**6 // 21))
+    repo.write({"a.py": "x = 2\n"})
+    bench = Bench(tracking, tmp_path)
+    bench.log(CELL)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run_id = bench.start(**{"aidp.notebook": "proj/n.ipynb"})
+    tags = bench.tags(run_id)
+    words = "of the uncommitted changes at most 20 MB are kept, and none of very large files"
+    assert (tags["aidp.captured"], tags["aidp.git.dirty"]) == (f"partly: {words}", "true")
+    patch = bench.tracking.artifact(run_id, "uncommitted.patch") or b""
+    assert b"+x = 2" in patch
+    assert kept_mb * 10**6 <= len(patch) <= 20_000_000
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown_mb < 200, "the patch as bytes, as text and as what is left of it"
+    bench.close()
+
+
+def test_a_repository_in_which_git_is_at_work_is_read_all_the_same(tracking: TrackingHost, tmp_path: Path) -> None:
+    repo = Repo.make(tmp_path / "work" / "proj")
+    repo.commit({"a.py": "x = 1\n"})
+    repo.write({"a.py": "x = 2\n"})
+    (repo.root / ".git" / "index.lock").touch()  # as a commit holds it that waits for its editor
+    bench = Bench(tracking, tmp_path)
+    bench.log(CELL)
+    run_id = bench.start(**{"aidp.notebook": "proj/n.ipynb"})
+    assert bench.tags(run_id)["aidp.captured"] == "done"
+    assert b"+x = 2" in (bench.tracking.artifact(run_id, "uncommitted.patch") or b"")
+    assert (repo.root / ".git" / "index.lock").exists()
     bench.close()
 
 

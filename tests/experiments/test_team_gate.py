@@ -268,7 +268,6 @@ async def test_mlflows_own_pages_pass_for_everybody(gate: TeamGate, path: str) -
     [
         "/gateway/x/mlflow/invocations",
         "/ajax-api/3.0/mlflow/assistant/message",
-        "/ajax-api/2.0/mlflow/gateway-proxy",
         "/api/2.0/mlflow/webhooks",
         "/ajax-api/3.0/jobs/search",
         "/api/3.0/mlflow/scorers/register",
@@ -286,6 +285,16 @@ async def test_what_is_not_in_the_table_does_not_pass(gate: TeamGate, path: str)
     for caller in (ANA, ADA):
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "get"):
             assert await refusal(gate, caller, method, path, {}) is NotAllowed
+
+
+async def test_mlflows_page_is_told_that_there_are_no_models_to_try_and_none_is_asked(gate: TeamGate) -> None:
+    path = "/ajax-api/2.0/mlflow/gateway-proxy"
+    passage = await send(gate, EVE, "GET", path, query="gateway_path=api%2F2.0%2Fendpoints%2F")
+    assert passage.answer is not None
+    assert await passage.answer(500, b"whatever is behind it") == (200, b'{"endpoints": []}')
+    for query in ("", "gateway_path=gateway/x/invocations", "gateway_path=api/2.0/endpoints/../secrets"):
+        assert await refusal(gate, ADA, "GET", path, query=query) is Forbidden
+    assert await refusal(gate, ADA, "POST", path, {"gateway_path": "api/2.0/endpoints/"}) is NotAllowed
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "Post", "GET "])
@@ -920,6 +929,11 @@ def example(path: str) -> str:
     return re.sub(r"<path:\w+>|\{\w+:path\}", "1/anas-run/artifacts/x", re.sub(r"<\w+>|\{\w+\}", "x", path))
 
 
+def refuses(method: str, path: str) -> bool:
+    """Whether the list of what is left out has a route."""
+    return any(fnmatchcase(text, pattern) for pattern in REFUSED for text in (path, f"{method} {path}"))
+
+
 def test_each_route_of_the_installed_mlflow_has_a_rule_or_is_refused(routes: list[tuple[str, str]]) -> None:
     assert len(routes) > 400
     assert any("/assistant/" in path for _, path in routes), "FastAPI's own are among them"
@@ -928,7 +942,7 @@ def test_each_route_of_the_installed_mlflow_has_a_rule_or_is_refused(routes: lis
         if method in ("HEAD", "OPTIONS"):
             continue
         one = short(path)
-        is_refused = any(fnmatchcase(one, pattern) for pattern in REFUSED)
+        is_refused = refuses(method, one)
         has_rule = find(method, short(example(path))) is not None
         assert not (is_refused and has_rule), (method, path)
         if not is_refused and not has_rule:
@@ -946,6 +960,6 @@ def test_no_rule_is_for_a_route_that_is_not_there(routes: list[tuple[str, str]])
 
 async def test_every_route_that_is_refused_answers_so(gate: TeamGate, routes: list[tuple[str, str]]) -> None:
     for method, path in routes:
-        if method in ("HEAD", "OPTIONS") or any(fnmatchcase(short(path), pattern) for pattern in REFUSED):
+        if method in ("HEAD", "OPTIONS") or refuses(method, short(path)):
             found = await refusal(gate, ADA, method, example(path), {})
             assert found in (NotAllowed, InvalidRequest), (method, path)

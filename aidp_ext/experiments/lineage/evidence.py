@@ -227,10 +227,11 @@ class Gatherer:
         }
         evidence.tags |= {name: value for name, value in given.items() if value}
         evidence.missing += state.notes
+        if state.is_cut or len(state.patch) > MOST_PATCH:
+            most = f"{MOST_PATCH // 1_000_000} MB"
+            evidence.missing.append(f"of the uncommitted changes at most {most} are kept, and none of very large files")
         if state.patch:
             patch, secrets = await patch_without_secrets(state.patch[:MOST_PATCH], self._around.find)
-            if state.is_cut or len(state.patch) > MOST_PATCH:
-                evidence.missing.append(f"the uncommitted changes were cut at {MOST_PATCH // 1_000_000} MB")
             if secrets:
                 evidence.tags["aidp.redacted"] = "true"
             await asyncio.to_thread(evidence.write, "uncommitted.patch", patch)

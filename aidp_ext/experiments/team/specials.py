@@ -69,6 +69,18 @@ class Specials:
         method: Callable[[Request], Awaitable[Answer | None]] = getattr(self, f"_{name}")
         return await method(request)
 
+    # --- MLflow's own pages
+
+    async def _models_to_try(self, request: Request) -> Answer | None:
+        """Say that there are none: a page that is refused the question greets everybody with a warning."""
+        if one_of_query(request.input.query, "gateway_path") != "api/2.0/endpoints/":
+            raise Forbidden("Models are asked through aidp, under its rules: this part of MLflow is closed.")
+
+        async def none(status: int, raw: bytes) -> tuple[int, bytes]:
+            return HTTPStatus.OK, b'{"endpoints": []}'
+
+        return none
+
     # --- experiments and runs
 
     async def _create_experiment(self, request: Request) -> Answer | None:
