@@ -13,6 +13,7 @@ from typing import Any
 
 from jupyterhub import orm
 from jupyterhub.auth import Authenticator
+from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.handlers.login import LogoutHandler
 from jupyterhub.user import User
 from sqlalchemy import event
@@ -26,6 +27,12 @@ _LONGEST = 64
 
 #: Whose sign-in it is that this request tries, as far as it is known.
 trying: ContextVar[dict[str, str] | None] = ContextVar("trying", default=None)
+
+#: The request that what happens now is done for; what it began goes on in its context when it is long over.
+_asking: ContextVar[Any] = ContextVar("asking", default=None)
+
+#: Who does what nobody has asked for.
+HUB = "hub"
 
 
 class HubRecord:
@@ -112,6 +119,7 @@ _starting: set[tuple[str, str]] = set()
 def watch(record: HubRecord) -> None:
     """Write what JupyterHub does to servers, tokens, groups and roles from now on. One record for each process."""
     if not _records:
+        _watch_requests()
         _watch_servers()
         event.listen(orm.APIToken, "after_insert", _token_made)
         for relation, kind in ((orm.User.groups, "group"), (orm.User.roles, "role"), (orm.Group.roles, "role")):
@@ -125,14 +133,34 @@ def _write(what: str, actor: str, **fields: Any) -> None:
         record.write(what, actor, **fields)
 
 
+def _watch_requests() -> None:
+    prepare = BaseHandler.prepare
+
+    @functools.wraps(prepare)
+    async def prepared(self: Any) -> None:
+        _asking.set(self)  # who asks is known once it is prepared, and whatever it does before is the hub's doing
+        await prepare(self)
+
+    BaseHandler.prepare = prepared
+
+
+def _asker() -> str:
+    """Who asks for what happens now: a user's name, ``service:<name>``, or the hub itself."""
+    handler = _asking.get()
+    if handler is None or handler._finished:
+        return HUB
+    who = getattr(handler, "_jupyterhub_user", None)  # `current_user` fails before it is known
+    if isinstance(who, orm.Service):
+        return f"service:{who.name}"
+    return getattr(who, "name", None) or HUB
+
+
 def _watch_servers() -> None:
     start, stop = User.spawn, User.stop
 
     @functools.wraps(start)
     async def spawn(self: Any, server_name: str = "", *args: Any, **kwargs: Any) -> Any:
-        handler = kwargs.get("handler")
-        by = getattr(getattr(handler, "_jupyterhub_user", None), "name", None) or self.name
-        key = (self.name, server_name)
+        by, key = _asker(), (self.name, server_name)
         _starting.add(key)
         try:
             done = await start(self, server_name, *args, **kwargs)
@@ -146,10 +174,10 @@ def _watch_servers() -> None:
 
     @functools.wraps(stop)
     async def stopped(self: Any, server_name: str = "") -> Any:
-        is_failure = (self.name, server_name) in _starting  # JupyterHub cleans up what did not start
+        by, is_failure = _asker(), (self.name, server_name) in _starting  # JupyterHub cleans up what did not start
         done = await stop(self, server_name)
         if not is_failure:
-            _write("server_stopped", self.name, user=self.name, server=server_name)
+            _write("server_stopped", by, user=self.name, server=server_name)
         return done
 
     User.spawn, User.stop = spawn, stopped
@@ -164,7 +192,8 @@ def _token_made(mapper: Any, connection: Any, token: Any) -> None:
     """Record that there is a token and whose, by its public id; the token itself is known to nobody but its holder."""
     owner = token.user or token.service
     expires = token.expires_at.isoformat(timespec="seconds") if token.expires_at else None
-    _write("token_made", getattr(owner, "name", "unknown"), token=token.api_id, client=token.client_id, expires=expires)
+    name = getattr(owner, "name", "unknown")
+    _write("token_made", _asker(), user=name, token=token.api_id, client=token.client_id, expires=expires)
 
 
 def _membership(what: str, target: Any, value: Any, initiator: Any) -> None:
@@ -172,4 +201,4 @@ def _membership(what: str, target: Any, value: Any, initiator: Any) -> None:
     if isinstance(value, orm.Role) and name == "user":  # everybody has it
         return
     kind = "group" if isinstance(value, orm.Group) else "role"
-    _write(what, "hub", **{kind: name, "to" if isinstance(target, orm.Group) else "user": target.name or "unknown"})
+    _write(what, _asker(), **{kind: name, "to" if isinstance(target, orm.Group) else "user": target.name or "unknown"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from jupyterhub.services.auth import HubOAuth
 from playwright.sync_api import Browser as ChromeBrowser
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -32,7 +32,6 @@ from aidp_ext.hub_parts import spend_of
 from tests.e2e.axe import violations
 from tests.hub.browser import Browser
 from tests.hub.process import Hub
-from tests.support import browser as chromium
 from tests.support.processes import wait_until
 from tests.support.upstream import KEY, Upstream
 
@@ -548,14 +547,6 @@ def test_the_services_own_token_may_look_at_users_and_stop_servers_and_no_more(h
     assert service.open("hub/api/users/alice", method="DELETE").status in (403, 404)
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[ChromeBrowser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.ARGS))
-        yield launched
-        launched.close()
-
-
 def sign_in(page: Page, hub: Hub) -> None:
     page.goto(f"{hub.url}hub/login?next=%2Fhub%2Fhome")
     page.fill("#username_input", "ada")
@@ -599,6 +590,8 @@ def test_in_a_browser_an_admin_stops_a_server_by_keyboard_after_one_question(hub
         "ada",
         "dora",
     )
+    stopped = next(one for one in reversed(records) if one["event"] == "hub.server_stopped")
+    assert (stopped["actor"], stopped["user"]) == ("service:aidp", "dora")
     assert errors == []
     page.context.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
 import subprocess
@@ -102,6 +103,9 @@ def test_an_idle_server_is_stopped_and_one_with_a_busy_kernel_stays(start_hub: C
     culled = [line for line in hub.log.splitlines() if "Culling server" in line]
     assert len(culled) == 1
     assert "Culling server ida" in culled[0]
+    records = map(json.loads, (hub.state_dir / "service" / "audit.jsonl").read_text().splitlines())
+    stopped = [(one["actor"], one["user"]) for one in records if one["event"] == "hub.server_stopped"]
+    assert stopped == [("service:aidp-idle-culler", "ida")]
 
 
 # --- what counts as work

@@ -218,9 +218,19 @@ def test_who_leaves_while_away_has_their_server_stopped_and_no_token_left(team_h
     assert "/hub/login" in leo.open("hub/home").url, "the session has ended too"
     assert come(team_hub, "leo")[1].status == 403
     assert admin.open("hub/api/users/leo/server", method="POST").status == 403, "nor does an administrator start it"
-    assert {"hub.server_started", "hub.dismissed", "hub.server_stopped"} <= {
-        one["event"] for one in records(team_hub) if "leo" in (one["actor"], one.get("user"))
-    }
+    of_leos = [(one["event"], one["actor"]) for one in records(team_hub) if "leo" in (one["actor"], one.get("user"))]
+    assert {("hub.server_started", "leo"), ("hub.dismissed", "leo"), ("hub.server_stopped", "hub")} <= set(of_leos)
+
+
+def test_who_asks_is_on_record_and_not_whose_it_is(team_hub, github, admin):
+    github.members = {"mona"}
+    mona = member(team_hub, "mona")
+    answer = admin.open("hub/api/users/mona/tokens", body={"note": "from the admin"})
+    assert answer.status == 201
+    made = {one["token"]: (one["actor"], one["user"]) for one in records(team_hub) if one["event"] == "hub.token_made"}
+    assert made[answer.json()["id"]] == ("ada", "mona")
+    assert ("mona", "mona") in made.values()
+    assert mona.token
 
 
 @pytest.mark.parametrize("how", ["left", "suspended", "revoked"])
