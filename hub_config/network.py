@@ -52,6 +52,8 @@ def apply(c: Config, settings: Settings) -> None:
     """
     reach, has_containers = reach_of(settings), settings.containers.spawner == "docker"
     c.JupyterHub.bind_url = settings.bind_url
+    if settings.user_domains:
+        c.JupyterHub.subdomain_host = settings.public_url.rstrip("/")
     c.JupyterHub.hub_bind_url = f"http://{reach.address}:{reach.hub}/"
     c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings.ports.proxy_api}"
     # the proxy is what strangers talk to: it inherits none of the organisation's keys
@@ -81,14 +83,16 @@ def service_url(settings: Settings) -> str:
     """Where users' servers find the hub's service.
 
     Processes go through the proxy. Containers, which do not reach that on loopback, go to the service itself; to one
-    that somebody else runs on this machine's loopback, through a proxy that listens on more.
+    that somebody else runs on this machine's loopback, through a proxy that listens on more. A proxy that goes by
+    domains is left out: the service's need not be known here.
     """
-    if settings.containers.spawner != "docker":
+    is_process = settings.containers.spawner != "docker"
+    if is_process and not settings.user_domains:
         return settings.service_url
     reach = reach_of(settings)
     if settings.gateway is None:
         return f"http://{reach.address}:{reach.service}/services/aidp/"
-    if is_loopback(urlsplit(settings.gateway.url).hostname or ""):
+    if not is_process and is_loopback(urlsplit(settings.gateway.url).hostname or ""):
         return f"http://{reach.address}:{settings.port}/services/aidp/"
     return f"{settings.gateway.url}/services/aidp/"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jupyterhub.services.service import Service
+from jupyterhub.utils import subdomain_hook_idna
 from traitlets.config import Config
 
 from hub_config import idle
@@ -28,6 +30,7 @@ def apply(c: Config, settings: Settings) -> None:
     # JupyterHub would write a service's environment, and with it every key, into its database
     Service.class_traits()["environment"].tag(in_db=False)
     c.JupyterHub.template_paths = [str(TEMPLATES)]
+    c.JupyterHub.template_vars = {"aidp_admin_page": f"{page(settings)}aidp/hub/admin"}
     c.JupyterHub.services = [
         {
             "name": "aidp",
@@ -42,6 +45,15 @@ def apply(c: Config, settings: Settings) -> None:
     if settings.metrics_token:
         c.JupyterHub.services.append({"name": METRICS_SERVICE, "api_token": settings.metrics_token})
     idle.apply(c, settings.idle)
+
+
+def page(settings: Settings) -> str:
+    """Where browsers find the service: a path, or a whole address where it has a domain of its own."""
+    if not settings.user_domains:
+        return "/services/aidp/"
+    hub = urlsplit(settings.public_url)
+    domain = subdomain_hook_idna("aidp", hub.hostname, "service")
+    return f"{hub.scheme}://{domain}{f':{hub.port}' if hub.port else ''}/services/aidp/"
 
 
 def _process(settings: Settings) -> dict[str, Any]:

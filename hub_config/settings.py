@@ -6,7 +6,9 @@ import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from aidp_ext.gateway import KEYS_FILE, SERVICE_CONFIG, check_file, token_cache_s
 from aidp_ext.team_gpus import VARIABLES as GPU_VARIABLES
@@ -73,6 +75,11 @@ SECRET_VARIABLES = (
 RECHECK_S = 240
 """Seconds after which it is asked again whether somebody may still be in."""
 
+USER_DOMAINS = "AIDP_USER_DOMAINS"
+
+_NAME_HERE = "hub.localhost"
+"""What a hub on loopback is called where it needs a name: browsers look up whatever ends so on their own machine."""
+
 MOST_RECHECK_S = 360
 """So that it takes ten minutes at most: whoever was asked about half this time ago is left out of one look around."""
 
@@ -110,6 +117,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     state_dir: Path = Path(".aidp/hub")
+    user_domains: bool = False
+    """Whether each user's server, and the hub's service, is at a domain of its own below the hub's."""
     github: GitHub | None = None
     oidc: Oidc | None = None
     """Neither of them is the local sign-in: one generated password, this machine only."""
@@ -143,6 +152,7 @@ class Settings:
             host=env.get("AIDP_HUB_HOST", cls.host),
             port=whole_number(env, "AIDP_HUB_PORT", cls.port, 1, 65535),
             state_dir=Path(env.get("AIDP_STATE_DIR", cls.state_dir)).expanduser().absolute(),
+            user_domains=_is_on(env, USER_DOMAINS),
             github=providers.github(env),
             oidc=providers.oidc(env),
             recheck_s=whole_number(env, "AIDP_RECHECK_S", RECHECK_S, 1, MOST_RECHECK_S),
@@ -160,6 +170,7 @@ class Settings:
             metrics_token=env.get("AIDP_METRICS_TOKEN"),
         )
         _check_who_may_enter(settings)
+        _check_domains(settings)
         if settings.containers.spawner == "local" and not is_loopback(settings.host):
             raise SettingsError(
                 f"{called(SPAWNER)} is local, but AIDP_HUB_HOST is {settings.host!r}: processes of one account keep"
@@ -203,12 +214,52 @@ class Settings:
         app = self.github or self.oidc
         if app and app.callback_url:
             return app.callback_url.removesuffix("hub/oauth_callback")
-        return self.local_url
+        return f"http://{_NAME_HERE}:{self.port}/" if self.user_domains else self.local_url
 
     @property
     def service_url(self) -> str:
         """Where users' servers find the hub's service, through the proxy."""
         return f"{self.local_url}services/aidp/"
+
+
+def _is_on(env: Mapping[str, str], variable: str) -> bool:
+    """Whether a setting is on, which takes ``on`` or ``off``; raises SettingsError."""
+    value = env.get(variable, "off").lower()
+    if value not in ("on", "off"):
+        raise SettingsError(f"{called(variable)} is {value[:40]!r}; it takes on or off.")
+    return value == "on"
+
+
+def _check_domains(settings: Settings) -> None:
+    """Raise SettingsError where no user's domain could be below the hub's."""
+    if not settings.user_domains:
+        return
+    host = urlsplit(settings.public_url).hostname or ""
+    if not is_loopback(settings.host) and host == _NAME_HERE:
+        raise SettingsError(
+            f"{called(USER_DOMAINS)} is on, but nothing says the hub's name: set OAUTH_CALLBACK_URL to its public"
+            " address with /hub/oauth_callback."
+        )
+    if _is_address(host) or "." not in host:
+        raise SettingsError(
+            f"{called(USER_DOMAINS)} is on, but no name can be below {host}, where OAUTH_CALLBACK_URL says that the hub"
+            " is; give the hub a name such as hub.example.org, and DNS a record for *.hub.example.org."
+        )
+    there = urlsplit(settings.gateway.url).hostname if settings.gateway else None
+    if there and is_loopback(there) and settings.containers.spawner != "local":
+        raise SettingsError(
+            f"{called(USER_DOMAINS)} is on, and containers do not reach AIDP_GATEWAY_URL on loopback; let the gateway"
+            " listen where they do, and name that address."
+        )
+
+
+def _is_address(host: str) -> bool:
+    """Whether a host is an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _in_url(host: str) -> str:

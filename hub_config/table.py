@@ -59,6 +59,13 @@ SETTINGS: tuple[Setting, ...] = (
             "Where the hub keeps its records, its log, its keys and local users' homes.",
             ".aidp/hub",
         ),
+        (
+            "AIDP_USER_DOMAINS",
+            "user_domains",
+            "`on`: each user's server has a domain of its own below the hub's, so that no page in it can act in the"
+            " hub or in another's server. Needs a wildcard in DNS and in the certificate.",
+            "off",
+        ),
     ),
     *_rows(
         _SIGN_IN,

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import IO
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -94,7 +95,7 @@ def serve(
             [sys.executable, "-P", "-m", "jupyterhub", "-f", str(config_file)],
             hub_environment(settings, environ),
             log,
-            ready=lambda: until_answering(f"{settings.local_url}hub/health"),
+            ready=lambda: until_answering(f"{settings.local_url}hub/health", urlsplit(settings.public_url).netloc),
             on_ready=on_ready,
             on_stop=lambda: say(f"\nStopping the hub{_and_servers(settings)} (Ctrl-C again ends it at once)"),
         )
@@ -311,12 +312,12 @@ def hub_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str,
     }
 
 
-async def until_answering(url: str) -> None:
-    """Return once ``url`` answers with 200."""
+async def until_answering(url: str, host: str) -> None:
+    """Return once ``url`` answers with 200 to who asks for ``host``, by which the proxy may go."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
         while True:
             try:
-                async with session.get(url, allow_redirects=False) as response:
+                async with session.get(url, headers={"Host": host}, allow_redirects=False) as response:
                     if response.status == 200:
                         return
             except (aiohttp.ClientError, TimeoutError):

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -77,14 +78,7 @@ def check(environ: dict[str, str]) -> Iterator[Line]:
         yield line
     yield from _port(settings, is_running=is_running)
     yield from asyncio.run(_sign_in(settings))
-    if not settings.is_local:
-        yield Line(
-            "origin",
-            "warn",
-            "users' servers and the hub share one address: to open a page that somebody made in their server is to let"
-            " it act in the hub as oneself",
-            "Admins: open nobody's server in the browser that is signed in as an admin. See docs/security.md.",
-        )
+    yield from origin(settings)
     yield from _gateway(settings)
     yield from _gpus(settings)
     yield from _servers(settings, is_running=is_running)
@@ -183,6 +177,36 @@ async def _oidc(settings: Settings, http: aiohttp.ClientSession) -> Line:
         step = "Set OIDC_ISSUER_URL to what the provider's discovery document calls `issuer`."
         return Line("provider", "fail", f"{issuer} is no issuer of OpenID Connect", step)
     return Line("provider", "ok", f"{issuer} answers")
+
+
+def origin(settings: Settings) -> Iterator[Line]:
+    """Whether a page in one user's server could act in the hub, or in another's server."""
+    if not settings.user_domains:
+        if not settings.is_local:
+            yield Line(
+                "origin",
+                "warn",
+                "users' servers and the hub share one address: to open a page that somebody made in their server is to"
+                " let it act in the hub as oneself",
+                "Set AIDP_USER_DOMAINS=on, with a wildcard in DNS and in the certificate. See docs/security.md.",
+            )
+        return
+    host = urlsplit(settings.public_url).hostname or ""
+    # the service's, and one that nobody has thought of; browsers look up *.localhost by themselves
+    asked = [] if host.endswith(".localhost") else [f"aidp--service.{host}", f"aidp-hub-check.{host}"]
+    if unknown := [name for name in asked if not _is_known(name)]:
+        step = f"Make a record for *.{host} in DNS that leads where {host} does."
+        yield Line("origin", "fail", f"{' and '.join(unknown)} lead nowhere", step)
+    else:
+        yield Line("origin", "ok", f"each user's server has a domain of its own below {host}")
+
+
+def _is_known(name: str) -> bool:
+    """Whether DNS has an address for a name."""
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
 
 
 def _gateway(settings: Settings) -> Iterator[Line]:
