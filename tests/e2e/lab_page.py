@@ -69,6 +69,12 @@ def open_notebook(page: Page, lab: Server, name: str, cells: Sequence[Cell], *, 
     return notebook
 
 
+def new_notebook(page: Page) -> None:
+    """Make one by the launcher, in a Lab that shows it, and wait for its kernel."""
+    page.locator(".jp-LauncherCard[data-category='Notebook']", has_text="Python 3").first.click()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+
+
 def command(page: Page, name: str, args: dict[str, Any] | None = None) -> None:
     """Execute one of Lab's commands and wait for its end."""
     page.evaluate("async ([name, args]) => { await jupyterapp.commands.execute(name, args); }", [name, args or {}])

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser as Chrome
+from playwright.sync_api import sync_playwright
 
 from tests.hub.browser import Browser
 from tests.hub.process import Hub
+from tests.support import browser as chromium
 
 ORGANIZATION_KEY = "sk-proj-the-organisations-own-key"
 
@@ -50,3 +53,12 @@ def start_hub(tmp_path: Path) -> Iterator[Callable[..., Hub]]:
             return hub
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Chrome]:
+    """A Chromium, for the modules here that look at pages in one."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.ARGS))
+        yield launched
+        launched.close()

@@ -84,7 +84,7 @@ print(
                 for path in (f"{home}/x", "/tmp/x", "/dev/shm/x", f"{home}/projects/shared/x")
             },
             "projects": sorted(os.listdir(f"{home}/projects")),
-            "read only": outcome(lambda: write(f"{home}/projects/data/x")),
+            "read only": outcome(lambda: write(f"{home}/projects/analysts-data/x")),
             "rights": {
                 "mount": outcome(lambda: call(165, b"none", b"/tmp", b"tmpfs", 0, 0)),
                 "unshare a user namespace": outcome(lambda: call(272, 0x10000000)),

@@ -40,8 +40,10 @@ def run_to_end(state_dir: Path, port: int | None = None, **env: str) -> subproce
 class Hub:
     """A hub in a process group of its own, as a terminal would start it."""
 
-    def __init__(self, state_dir: Path, *arguments: str, terminal: bool = False, **env: str) -> None:
-        self.state_dir, self.port = state_dir, free_port()
+    def __init__(
+        self, state_dir: Path, *arguments: str, terminal: bool = False, port: int | None = None, **env: str
+    ) -> None:
+        self.state_dir, self.port = state_dir, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         ours, theirs = pty.openpty() if terminal else os.pipe()
         self.errors = state_dir.parent / "stderr"

@@ -1,4 +1,7 @@
-"""Users' servers in containers of a real engine: what a hostile user reaches, what outlives what, what faults say."""
+"""A team on a real engine: two people sign in with GitHub in a browser, and each has Lab in a container.
+
+Then: what a hostile user reaches, what outlives what, and what faults say.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,16 @@ from typing import Any
 
 import pytest
 from docker.types import DeviceRequest
+from playwright.sync_api import Browser as Chrome
+from playwright.sync_api import Page, expect
 
 from aidp_ext.commands import hub_engine
 from hub_config.engine import GUARD, EngineFault
 from hub_config.network import Reach
 from hub_config.settings import Settings
+from tests.e2e.lab_page import code_cell, new_notebook, run, shoot, wait_for_lab
 from tests.hub.browser import Browser
+from tests.hub.github import CLIENT_ID, CLIENT_SECRET, WHO, GitHubStandIn
 from tests.hub.process import Hub, environment
 from tests.support import remote_kernel
 from tests.support.engine import NoEngine, docker, engine
@@ -40,6 +47,7 @@ name = "gone"
 image = "{GONE}"
 """
 ORGANIZATION_KEY = "sk-proj-the-organisations-own-key"
+PEOPLE = {"alice": "Alice Park", "bob": "Bob Roy"}
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +66,17 @@ def host() -> Iterator[str]:
 
 @dataclass
 class Team:
-    """A hub, the people on it, and the engine that it uses."""
+    """A hub, the people on it, and the engine that it uses.
+
+    ``people`` are programs of theirs, each with a token; ``windows`` is what they see in Chromium.
+    """
 
     host: str
     state_dir: Path
+    github: GitHubStandIn
     hub: Hub
     people: dict[str, Browser]
+    windows: dict[str, Page]
 
     def docker(self, *words: str) -> str:
         return docker(*words, host=self.host)
@@ -82,20 +95,47 @@ class Team:
             "AIDP_DOCKER_PREFIX": PREFIX,
             "AIDP_DOCKER_NETWORK": PREFIX,
             "AIDP_PROFILES": str(self.state_dir.parent / "profiles.toml"),
-            "AIDP_PROJECT_VOLUMES": f"*={PREFIX}-shared,ml={PREFIX}-ml,research={PREFIX}-data:ro,data={PREFIX}-data:ro",
-            "AIDP_ADMIN_USERS": "ada",
+            "AIDP_PROJECT_VOLUMES": ",".join(
+                [f"*={PREFIX}-shared", f"analysts:ml={PREFIX}-ml"]
+                + [f"analysts:{team}={PREFIX}-data:ro" for team in ("research", "data")]
+            ),
+            "GITHUB_CLIENT_ID": CLIENT_ID,
+            "GITHUB_CLIENT_SECRET": CLIENT_SECRET,
+            "GITHUB_URL": self.github.url,
+            "GITHUB_ALLOWED_ORGANIZATIONS": "analysts",
             "AIDP_GPU": "off",
             "OLLAMA_HOST": "http://127.0.0.1:9",
             "OPENAI_API_KEY": ORGANIZATION_KEY,
         }
 
     def start_hub(self) -> None:
+        """Start it, or start it anew where its people have it open."""
+        port = self.hub.port if self.hub is not None else None
         if self.hub is not None:
             self.hub.close()
-        self.hub = Hub(self.state_dir, terminal=True, **self.settings())
+        self.hub = Hub(self.state_dir, terminal=True, port=port, **self.settings())
         self.hub.wait_ready()
-        for browser in self.people.values():
-            browser.base = self.hub.url
+
+    def sign_in(self, name: str, page: Page) -> None:
+        """Sign in with GitHub in a window, and start a server there."""
+        self.windows[name] = page
+        page.goto(self.hub.url)
+        page.get_by_role("link", name="Sign in with GitHub").or_(page.get_by_role("button", name="GitHub")).click()
+        expect(page.get_by_role("heading", name="Start your server")).to_be_visible()
+        shoot(page, f"containers-start-{name}")
+        page.get_by_role("radio", name="small").check()
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_url("**/hub/spawn-pending/**")
+        page.goto("about:blank")  # it would go on to Lab by itself, while the other's container starts
+        program = self.people[name] = Browser(self.hub.url)
+        program.open("hub/oauth_login?next=%2Fhub%2Fhome", more={WHO: name})
+        program.token = program.api_token(name)
+
+    def enter(self, name: str) -> None:
+        """Go to Lab in a window, as from a bookmark of the hub's address."""
+        self.windows[name].goto(self.hub.url)
+        self.windows[name].wait_for_url(f"**/user/{name}/lab**")
+        wait_for_lab(self.windows[name])
 
     def stray(self, name: str, user: str) -> str:
         """A container that runs and is of this hub's and a user's by its labels; its id."""
@@ -124,31 +164,35 @@ class Team:
 
 
 @pytest.fixture(scope="module")
-def team(host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """A hub with Alice and Bob on it, each with a server that is up; Alice is in the group ``data``."""
+def github() -> Iterator[GitHubStandIn]:
+    """GitHub, where Alice and Bob are in the organisation, and Alice is in its team ``data``."""
+    with GitHubStandIn() as github:
+        github.members = set(PEOPLE)
+        github.names = dict(PEOPLE)
+        github.teams = {"analysts:data": {"alice"}}
+        yield github
+
+
+@pytest.fixture(scope="module")
+def team(host: str, github: GitHubStandIn, chrome: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """A hub with Alice and Bob on it, each with a server that is up."""
     state = tmp_path_factory.mktemp("containers") / "state"
     (state.parent / "profiles.toml").write_text(PROFILES)
-    team = Team(host, state, None, {})  # type: ignore[arg-type]  # it is started below
+    team = Team(host, state, github, None, {}, {})  # type: ignore[arg-type]  # it is started below
     team.clean()
     team.docker("tag", IMAGE, GONE)
     try:
         team.start_hub()
-        admin = Browser(team.hub.url)
-        admin.sign_in("ada", (state / "admin-password").read_text().strip())
-        admin.token = admin.api_token("ada")
-        for name in ("alice", "bob"):
-            browser = team.people[name] = Browser(team.hub.url)
-            browser.sign_in(name, team.hub.password)
-            browser.token = browser.api_token(name)
-        assert admin.open("hub/api/groups/data", method="POST").status == 201
-        assert admin.open("hub/api/groups/data/users", body={"users": ["alice"]}).status == 200
-        for name in ("alice", "bob"):  # both at once
-            answer = team.people[name].open(f"hub/api/users/{name}/server", body={"profile": "small"})
-            assert answer.status in (201, 202), answer.text
-        for name in ("alice", "bob"):
+        for name in PEOPLE:  # each says to GitHub who they are; neither waits for the other's server
+            context = chrome.new_context(extra_http_headers={WHO: name}, viewport={"width": 1280, "height": 800})
+            context.set_default_timeout(60_000)
+            team.sign_in(name, context.new_page())
+        for name in PEOPLE:
             wait_until(lambda name=name: is_ready(team, name), f"{name}'s server is up", 120)
         yield team
     finally:
+        for page in team.windows.values():
+            page.context.close()
         if team.hub is not None:
             team.hub.close()
         team.clean()
@@ -181,6 +225,24 @@ def seen(team: Team) -> dict[str, Any]:
     found = json.loads(remote_kernel.run(team.people["alice"], "alice", kernel, before + code))
     team.server("alice", f"api/kernels/{kernel}", method="DELETE")
     return {**found, "reach": {name: found["reach"][place] for name, place in places.items()}}
+
+
+def test_a_server_that_nobody_has_opened_is_small(team: Team):
+    used = team.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", f"{PREFIX}-bob--").split("MiB")[0]
+    assert float(used) <= 170
+
+
+def test_each_has_lab_with_all_of_aidp_in_it_and_a_kernel_of_their_own(team: Team):
+    for name, page in team.windows.items():
+        # Only now: a container that starts changes the machine's network, and Chromium drops what it is loading.
+        team.enter(name)
+        for panel in ("Ship", "Experiments", "AI"):
+            expect(page.get_by_role("tab", name=panel, exact=True)).to_have_count(1)
+        new_notebook(page)
+        page.keyboard.insert_text("import os; whose = os.environ['JUPYTERHUB_USER']; whose, 6 * 7")
+        expect(run(page, 0)).to_have_text(f"('{name}', 42)")
+        shoot(page, f"containers-lab-{name}")
+    assert team.server("alice", "api/me")["identity"]["display_name"] == "Alice Park"
 
 
 def test_only_the_home_the_projects_and_scratch_can_be_written(seen: dict[str, Any]):
@@ -221,14 +283,15 @@ def test_nothing_secret_is_in_a_container_but_its_own_token(team: Team, seen: di
     secret = {name for name in told if any(word in name for word in ("KEY", "SECRET", "TOKEN", "PASSWORD"))}
     assert secret == {"JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN"}
     assert ORGANIZATION_KEY not in json.dumps([config, seen])
-    assert team.hub.password not in json.dumps([config, seen])
+    for secret_of_the_hub in (CLIENT_SECRET, *team.github.tokens):
+        assert secret_of_the_hub not in json.dumps([config, seen])
     assert "JUPYTERHUB_API_TOKEN" not in seen["kernel's environment"]
     assert "OLLAMA_HOST" not in told, "loopback is another place in a container"
     assert told["NVIDIA_VISIBLE_DEVICES"] == "void"
 
 
 def test_a_group_shares_a_volume_and_others_do_not_see_it(team: Team, seen: dict[str, Any]):
-    assert seen["projects"] == ["data", "shared"]
+    assert seen["projects"] == ["analysts-data", "shared"]
     assert seen["read only"] == "EROFS"
     where = f"{PREFIX}-bob--"
     assert team.docker("exec", where, "ls", "/home/jovyan/projects") == "shared"
@@ -248,30 +311,31 @@ def test_a_users_server_is_proven_to_the_hubs_service(team: Team):
     assert said["user"] == "alice"
 
 
-def test_an_idle_server_is_small(team: Team):
-    used = team.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", f"{PREFIX}-bob--").split("MiB")[0]
-    assert float(used) <= 170
+def saved(team: Team, name: str) -> str:
+    """The notebook that somebody made, as it is on the disk."""
+    return json.dumps(team.server(name, "api/contents/Untitled.ipynb")["content"])
 
 
 def test_files_outlive_the_container(team: Team):
-    bob, old = team.people["bob"], team.container("bob")["Id"]
-    team.server(
-        "bob", "api/contents/kept.txt", method="PUT", body={"type": "file", "format": "text", "content": "kept"}
-    )
-    assert bob.open("hub/api/users/bob/server", method="DELETE").status in (202, 204)
+    bob, window, old = team.people["bob"], team.windows["bob"], team.container("bob")["Id"]
+    window.keyboard.press("Control+s")
+    wait_until(lambda: "42)" in saved(team, "bob"), "it is saved")
+    notebook = saved(team, "bob")
+    window.goto(f"{team.hub.url}hub/home")
+    window.get_by_role("button", name="Stop My Server").click()
     wait_until(lambda: "" not in bob.open("hub/api/users/bob").json()["servers"], "Bob's server has stopped")
     assert team.docker("ps", "-aq", "--filter", f"name={PREFIX}-bob--") == ""
     left = team.stray(f"{PREFIX}-bob--", "bob")  # as after a stop that failed
     bob.start_server("bob")
     assert team.container("bob")["Id"] not in (old, left)
-    assert team.server("bob", "api/contents/kept.txt")["content"] == "kept"
+    assert saved(team, "bob") == notebook
     assert team.server("bob", "api/contents/examples")["type"] == "directory"
+    team.enter("bob")
+    window.locator(".jp-DirListing-item[title*='Untitled.ipynb']").dblclick()
+    expect(code_cell(window, 0)).to_contain_text("('bob', 42)")
 
 
 def test_servers_outlive_the_hub_and_are_found_again(team: Team):
-    alice = team.people["alice"]
-    kernel = team.server("alice", "api/kernels", body={"name": "python3"})["id"]
-    remote_kernel.run(alice, "alice", kernel, "remembered = 42")
     before = {name: team.container(name)["Id"] for name in team.people}
     team.hub.find("-m jupyterhub -f").kill()
     assert team.hub.wait() == 1
@@ -288,8 +352,12 @@ def test_servers_outlive_the_hub_and_are_found_again(team: Team):
     for name in team.people:
         assert is_ready(team, name)
     assert {name: team.container(name)["Id"] for name in team.people} == before
-    assert remote_kernel.run(alice, "alice", kernel, "print(remembered)") == "42\n"
-    team.server("alice", f"api/kernels/{kernel}", method="DELETE")
+    page = team.windows["alice"]  # it has been open all the time, and its kernel knows what it knew
+    page.get_by_role("dialog").get_by_role("button", name="Dismiss").click()  # Lab has noticed that it was away
+    code_cell(page, 0).locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("'still', whose")
+    expect(run(page, 0)).to_have_text("('still', 'alice')")
 
 
 def test_a_cell_that_takes_too_much_ends_its_kernel_alone(team: Team):

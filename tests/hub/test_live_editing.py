@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from playwright.sync_api import Browser as Chrome
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 from traitlets.config import Config
 
 from aidp_ext.commands import hub_check, hub_engine
@@ -25,7 +25,6 @@ from hub_config.live import LABEL, LIVE_EDITING, STORE, LiveSettings
 from hub_config.settings import Settings
 from tests.hub.browser import Browser
 from tests.hub.process import Hub, environment
-from tests.support import browser as chromium
 from tests.support.lab import write_notebook
 from tests.support.processes import REPO, free_port, wait_until
 
@@ -160,14 +159,6 @@ def live_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         yield hub
     finally:
         hub.close()
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Chrome]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium.find(), args=list(chromium.ARGS))
-        yield launched
-        launched.close()
 
 
 def signed_in(chrome: Chrome, hub: Hub, name: str, password: str) -> Page:

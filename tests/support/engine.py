@@ -51,10 +51,13 @@ def docker(*words: str, host: str, timeout: float = 300) -> str:
 
 
 @contextmanager
-def engine() -> Iterator[str]:
-    """The address of an engine that answers, while the block runs; raises NoEngine where none can be had."""
+def engine(programs: Path | None = None) -> Iterator[str]:
+    """The address of an engine that answers, while the block runs; raises NoEngine where none can be had.
+
+    With a folder of ``programs`` it is one of our own that finds those first, and that nobody else has.
+    """
     for host in (os.environ.get("DOCKER_HOST"), "unix:///var/run/docker.sock"):
-        if host and host != SOCKET and _answers(host):
+        if host and host != SOCKET and programs is None and _answers(host):
             yield host
             return
     if os.geteuid() != 0:
@@ -66,7 +69,9 @@ def engine() -> Iterator[str]:
         with _alone():
             fcntl.flock(users, fcntl.LOCK_SH)
             if not _answers(SOCKET):
-                _start()
+                _start(programs)
+            elif programs is not None:
+                raise NoEngine("the engine of the tests runs already, without the programs that are wanted")
         try:
             yield SOCKET
         finally:
@@ -82,7 +87,8 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _start() -> None:
+def _start(programs: Path | None) -> None:
+    path = os.environ.get("PATH", os.defpath)
     (PLACE / "dockerd.pid").unlink(missing_ok=True)
     with (PLACE / "dockerd.log").open("wb") as log:
         process = subprocess.Popen(
@@ -90,6 +96,7 @@ def _start() -> None:
                 *("dockerd", "--host", SOCKET, "--pidfile", f"{PLACE}/dockerd.pid"),
                 *("--data-root", f"{PLACE}/data", "--exec-root", f"{PLACE}/exec"),
             ],
+            env={**os.environ, "PATH": path if programs is None else f"{programs}{os.pathsep}{path}"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

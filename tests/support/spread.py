@@ -11,7 +11,11 @@ from xdist.scheduler import LoadScopeScheduling
 #: Containers are in the browser's group: each that starts changes the machine's network, and Chromium then drops what
 #: it is loading.
 TOGETHER = (
-    ("tests/e2e/", "tests/hub/test_admin.py", "tests/hub/test_live_editing.py", "tests/hub/test_containers.py"),
+    (
+        "tests/e2e/",
+        *(f"tests/hub/test_{name}.py" for name in ("admin", "live_editing", "user_domains")),
+        *(f"tests/hub/test_{name}.py" for name in ("containers", "gpu_containers")),
+    ),
     ("tests/packaging/",),
     ("tests/hub/",),
 )
