@@ -7,6 +7,7 @@ import argparse
 from bench import (
     assist,
     bundle,
+    containers,
     context,
     deciding,
     experiments,
@@ -18,6 +19,7 @@ from bench import (
     metric_logging,
     redaction,
     router,
+    scrolling,
     startup,
 )
 
@@ -33,8 +35,10 @@ BENCHMARKS = {
     "context": context.run,
     "git": git.run,
     "experiments": experiments.run,
+    "scrolling": scrolling.run,
     "logging": metric_logging.run,
     "hub": hub.run,
+    "containers": containers.run,
 }
 
 

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from tests.support import browser as chromium
 from tests.support.jupyter import Server, clean_environment
 from tests.support.lab import collaborative_lab, jupyter_lab
-from tests.support.processes import REPO, free_port, running, wait_until
+from tests.support.processes import REPO, free_port, running, wait_for_http, wait_until
 from tests.support.scripted import Scripted, scripted
 
 SHOTS = REPO / "test-results"
@@ -88,6 +88,7 @@ def make_lab(folder: Path, **env: str) -> Iterator[Started]:
     """Run `make lab` in an empty folder and wait until it answers."""
     with make(folder, "lab", f"DIR={folder / 'work'}", **env) as started:
         started.url = started.find(r"(http://127\.0\.0\.1:\d+/lab\S*\?token=\w+)")
+        wait_for_http(started.url, started.process)  # Jupyter says where it listens shortly before it does
         yield started
 
 

@@ -336,8 +336,8 @@ def test_an_interrupt_stops_the_model_and_keeps_what_has_come(free: Kernel, upst
     free.interrupt()
     result = free.end(number)
     assert result.status == "error"
-    wait_until(lambda: upstream.aborted, "the model was stopped", 10)
-    assert "tick tick" in result.shown + result.text.replace(" \n", " ")
+    wait_until(lambda: upstream.aborted, "the model was stopped")
+    assert "tick" in result.shown + result.text
     if code.startswith("%%ai"):
         assert result.error["traceback"] == ["aidp: Stopped."]
         assert "forever · cloud · You asked for this model · stopped" in result.shown

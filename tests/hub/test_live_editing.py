@@ -202,6 +202,13 @@ def sources(file: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in json.loads(file.read_text())["cells"]]
 
 
+def is_whole(file: Path) -> bool:
+    try:
+        return bool(sources(file))
+    except ValueError:
+        return False
+
+
 def faults(page: Page) -> list[str]:
     """What is shown as an error: dialogs, and Lab's notifications of that kind."""
     return page.locator(".jp-Dialog, .Toastify__toast--error").all_inner_texts()
@@ -264,7 +271,9 @@ def test_two_people_edit_one_notebook_and_a_restart_loses_nothing(live_hub: Hub,
         expect(editor(page, 1)).to_have_text("second = 2  # from ada at last")
     write(ana, 0, " again")
     expect(editor(ada, 0)).to_have_text("first = 1  # from ana again")
-    wait_until(lambda: "first = 1  # from ana again" in sources(home / NOTEBOOK), "it is in the file")
+    # as text: it is looked at while it is being written
+    wait_until(lambda: "first = 1  # from ana again" in (home / NOTEBOOK).read_text(), "it is in the file")
+    wait_until(lambda: is_whole(home / NOTEBOOK), "all of it is")
     assert len(sources(home / NOTEBOOK)) == 3
     for page, _ in both:
         assert faults(page) == []

@@ -104,11 +104,12 @@ class Capture:
             async with asyncio.timeout(_CLOSING_S):
                 await self.idle()
         tasks = [*self._more, *(task for task in (self._worker, self._watching) if task is not None)]
-        for task in tasks:
+        gathered = [waiting.gathering.task for waiting in self._waiting]
+        for task in (*tasks, *gathered):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *gathered, return_exceptions=True)
         self._waiting.clear()
-        self._gatherer.close()
+        await self._gatherer.close()
 
     # ---- runs whose process goes
 

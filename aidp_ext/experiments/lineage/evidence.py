@@ -136,10 +136,12 @@ class Gatherer:
         self._clean: dict[str, tuple[str, int]] = {}  # sources without their secrets
         self._without_environment: dict[str, float] = {}
 
-    def close(self) -> None:
-        """End what is under way and remove what waits."""
-        for task in [*(kept.task for kept in self._kept.values()), *([self._hardware] if self._hardware else [])]:
+    async def close(self) -> None:
+        """End what is under way, its programs too, and remove what waits."""
+        tasks = [*(kept.task for kept in self._kept.values()), *([self._hardware] if self._hardware else [])]
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._kept.clear()
         shutil.rmtree(self._around.spool, ignore_errors=True)
 
