@@ -68,7 +68,7 @@ def _argv(name: str, hub: int, port: int, *, with_aidp: bool, extensions: list[s
         *("run", "--detach", "--name", name, "--network=host", "--user=1000:100", *_LIMITS),
         *(f"--env={key}={value}" for key, value in told.items()),
         *(IMAGE, "start-lab"),
-        *([] if with_aidp else [f"--ServerApp.jpserver_extensions={json.dumps(without)}"]),
+        *([] if with_aidp else [f"--ServerApp.jpserver_extensions={without}"]),
     ]
 
 
@@ -82,8 +82,9 @@ async def _start(host: str, hub: int, *, with_aidp: bool, extensions: list[str])
         async with aiohttp.ClientSession() as http:
             while True:
                 try:
-                    async with http.get(f"http://127.0.0.1:{port}/user/ana/api") as answer:
-                        if answer.status == 200:
+                    url = f"http://127.0.0.1:{port}/user/ana/api"
+                    async with http.get(url, allow_redirects=False) as answer:
+                        if answer.status < 500:  # as a hub waits for it
                             break
                 except aiohttp.ClientError:
                     pass

@@ -20,6 +20,8 @@ import { State } from './state';
 export interface IRowProps {
   readonly row: IRow | null;
   readonly index: number;
+  /** Where it lies in the list, in pixels: it stays there, and is not painted anew while others come and go. */
+  readonly top: number;
   readonly layout: ILayout;
   readonly isSelected: boolean;
   readonly isActive: boolean;
@@ -31,7 +33,8 @@ export interface IRowProps {
 export const Row = React.memo(function Row(
   props: IRowProps
 ): React.ReactElement {
-  const { row, index, layout, isSelected, isActive, isGone, isHidden } = props;
+  const { row, index, top, layout } = props;
+  const { isSelected, isActive, isGone, isHidden } = props;
   const { prefix } = usePanel();
   return (
     <div
@@ -46,7 +49,7 @@ export const Row = React.memo(function Row(
       data-active={isActive || undefined}
       data-gone={isGone || undefined}
       data-hidden={isHidden || undefined}
-      style={{ gridTemplateColumns: layout.template }}
+      style={{ gridTemplateColumns: layout.template, top }}
     >
       {layout.columns.map((column, at) => (
         <div

@@ -76,26 +76,22 @@ export function Table(): React.ReactElement {
         className="jp-AidpExp-rows"
         style={{ height: total * ROW, width: layout.width }}
       >
-        <div
-          role="presentation"
-          style={{ transform: `translateY(${first * ROW}px)` }}
-        >
-          {items.map(({ index }) => {
-            const row = runs.row(index);
-            return (
-              <Row
-                key={index}
-                row={row}
-                index={index}
-                layout={layout}
-                isSelected={row !== null && view.selection.has(row.id)}
-                isActive={index === view.selection.active}
-                isGone={row !== null && runs.isGone(row.id)}
-                isHidden={row !== null && hidden.has(row.id)}
-              />
-            );
-          })}
-        </div>
+        {items.map(({ index, start }) => {
+          const row = runs.row(index);
+          return (
+            <Row
+              key={index}
+              row={row}
+              index={index}
+              top={start}
+              layout={layout}
+              isSelected={row !== null && view.selection.has(row.id)}
+              isActive={index === view.selection.active}
+              isGone={row !== null && runs.isGone(row.id)}
+              isHidden={row !== null && hidden.has(row.id)}
+            />
+          );
+        })}
       </div>
     </div>
   );
