@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -226,6 +227,24 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         mlflow.end_run()
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
     mlflow.tracking.fluent._active_experiment_id = None
+
+
+@pytest.fixture(scope="session")
+def made_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it, once: that takes longer than most of the tests."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("database")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", (folder / "artifacts").as_uri()).engine.dispose()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def db_uri(made_database: Path, tmp_path: Path) -> str:
+    """The address of an empty database of the test's own."""
+    copy = tmp_path / "own.db"
+    shutil.copy(made_database, copy)
+    return f"sqlite:///{copy}"
 
 
 @pytest.fixture
