@@ -198,6 +198,8 @@ async def _started(
         yield process
     finally:
         await _end_group(process)
+        # what was not read to its end, since it was enough, stays open else; asyncio has no public way
+        process._transport.close()  # type: ignore[attr-defined]
 
 
 async def _end_group(process: asyncio.subprocess.Process) -> None:
