@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hub_config.given import SettingsError, called
+from hub_config.given import SettingsError, called, one_of
 from hub_config.profiles import Profile
 
 SPAWNER, IMAGE, GPU_IMAGE = "AIDP_SPAWNER", "AIDP_LAB_IMAGE", "AIDP_LAB_GPU_IMAGE"
@@ -58,28 +58,19 @@ class ContainerSettings:
         """The settings in ``env``; raises SettingsError, which names the variable and says what it takes."""
         prefix = _name(env, PREFIX, cls.prefix, _ENGINE_NAME)
         return cls(
-            spawner=_one_of(env, SPAWNER, ("auto", "docker", "local")),
+            spawner=one_of(env, SPAWNER, ("auto", "docker", "local")),
             image=_name(env, IMAGE, cls.image, _IMAGE_NAME),
             gpu_image=_name(env, GPU_IMAGE, cls.gpu_image, _IMAGE_NAME),
             network=_name(env, NETWORK, cls.network, _ENGINE_NAME),
             prefix=prefix,
-            egress=_one_of(env, EGRESS, ("open", "none")),
-            metadata=_one_of(env, METADATA, ("guarded", "unguarded")),
+            egress=one_of(env, EGRESS, ("open", "none")),
+            metadata=one_of(env, METADATA, ("guarded", "unguarded")),
             projects=_projects(env, prefix),
         )
 
     def image_of(self, profile: Profile) -> str:
         """The image that a profile runs in."""
         return profile.image or (self.gpu_image if profile.gpu else self.image)
-
-
-def _one_of(env: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
-    value = env.get(variable, choices[0]).lower()
-    if value not in choices:
-        raise SettingsError(
-            f"{called(variable)} is {value[:40]!r}; it takes {', '.join(choices[:-1])} or {choices[-1]}."
-        )
-    return value
 
 
 def _name(env: Mapping[str, str], variable: str, default: str, form: re.Pattern[str]) -> str:

@@ -203,3 +203,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def one_of(env: Mapping[str, str], variable: str, choices: tuple[str, ...]) -> str:
+    """One of the choices, the first where none is given; raises SettingsError."""
+    value = env.get(variable, choices[0]).lower()
+    if value not in choices:
+        raise SettingsError(
+            f"{called(variable)} is {value[:40]!r}; it takes {', '.join(choices[:-1])} or {choices[-1]}."
+        )
+    return value

@@ -17,7 +17,7 @@ from aidp_ext.team_tracking import TrackingSettings
 from hub_config import providers
 from hub_config.container_settings import SPAWNER, ContainerSettings
 from hub_config.given import SettingsError as SettingsError
-from hub_config.given import called, given, is_loopback, url, whole_number
+from hub_config.given import called, given, is_loopback, one_of, url, whole_number
 from hub_config.idle import IdleSettings
 from hub_config.live import LiveSettings
 from hub_config.profiles import Profile
@@ -152,7 +152,7 @@ class Settings:
             host=env.get("AIDP_HUB_HOST", cls.host),
             port=whole_number(env, "AIDP_HUB_PORT", cls.port, 1, 65535),
             state_dir=Path(env.get("AIDP_STATE_DIR", cls.state_dir)).expanduser().absolute(),
-            user_domains=_is_on(env, USER_DOMAINS),
+            user_domains=one_of(env, USER_DOMAINS, ("off", "on")) == "on",
             github=providers.github(env),
             oidc=providers.oidc(env),
             recheck_s=whole_number(env, "AIDP_RECHECK_S", RECHECK_S, 1, MOST_RECHECK_S),
@@ -220,14 +220,6 @@ class Settings:
     def service_url(self) -> str:
         """Where users' servers find the hub's service, through the proxy."""
         return f"{self.local_url}services/aidp/"
-
-
-def _is_on(env: Mapping[str, str], variable: str) -> bool:
-    """Whether a setting is on, which takes ``on`` or ``off``; raises SettingsError."""
-    value = env.get(variable, "off").lower()
-    if value not in ("on", "off"):
-        raise SettingsError(f"{called(variable)} is {value[:40]!r}; it takes on or off.")
-    return value == "on"
 
 
 def _check_domains(settings: Settings) -> None:

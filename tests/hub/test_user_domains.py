@@ -35,7 +35,7 @@ def test_it_is_off_unless_the_setting_says_on() -> None:
     assert Settings.from_env({}).user_domains is False
     assert services.page(Settings.from_env({})) == "/services/aidp/"
     with pytest.raises(
-        SettingsError, match=r"AIDP_USER_DOMAINS \(user_domains in aidp.toml\) is 'yes'; it takes on or"
+        SettingsError, match=r"AIDP_USER_DOMAINS \(user_domains in aidp.toml\) is 'yes'; it takes off or on"
     ):
         Settings.from_env({"AIDP_USER_DOMAINS": "yes"})
 
