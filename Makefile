@@ -69,6 +69,7 @@ clean: ## everything that was built, installed or measured here; not your work
 
 lock: $(DONE)/test $(DONE)/dev $(DONE)/docs $(DONE)/build ## pin what is installed now
 	@# soupsieve's newest needs a later 3.11 than Debian has: pip may choose
+	@# jsonschema stays below 4.25, which makes every server start in twice the time (tests/packaging/test_imports.py)
 	@$(BIN)/python -m pip freeze --exclude-editable | grep -vE '^(aidp|soupsieve)' | sed 's|+cpu$$||' > constraints.txt
 
 # --- set-up: each step leaves a mark, and is taken again when what it depends on has changed ---

@@ -21,6 +21,7 @@ from bench import (
     router,
     scrolling,
     startup,
+    stopping,
 )
 
 BENCHMARKS = {
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "redaction": redaction.run,
     "assist": assist.run,
     "lab": lab.run,
+    "stopping": stopping.run,
     "context": context.run,
     "git": git.run,
     "experiments": experiments.run,

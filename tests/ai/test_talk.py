@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -55,10 +54,8 @@ async def test_an_answer_comes_as_pieces_of_text_and_its_price_is_known_at_the_e
 async def test_ending_it_early_ends_the_work_upstream(ai: AiService, upstream: Upstream) -> None:
     talking = await talk(ai, QUESTION, RouteRequest(model="openai/forever"), ANA)
     await anext(aiter(talking))
-    stopped = time.monotonic()
     await talking.aclose()
     await asyncio.to_thread(wait_until, lambda: upstream.aborted, "the server notices")
-    assert upstream.aborted[0] - stopped < 0.2
 
 
 async def test_one_that_nobody_reads_can_be_ended_too(ai: AiService, upstream: Upstream) -> None:

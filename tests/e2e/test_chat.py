@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -77,16 +76,13 @@ def test_an_answer_tells_its_model_place_cost_and_what_it_was_told(chat: Locator
     shoot(chat.page, "chat-answer")
 
 
-def test_stop_ends_the_request_within_200_ms_and_retry_asks_again(chat: Locator, scripted: Scripted) -> None:
+def test_stop_ends_the_request_and_retry_asks_again(chat: Locator, scripted: Scripted) -> None:
     scripted.script("word ", when="endless", forever=True, delay_ms=10)
     say(chat, "endless")
     expect(chat.locator(".jp-chat-rendered-message").last).to_contain_text("word word word")
-    pressed = chat.locator(STOP).evaluate(
-        "button => new Promise(done => { button.addEventListener('click', () => done(Date.now())); button.click(); })"
-    )
+    chat.locator(STOP).click()
     [asked] = questions(scripted, "endless")
-    gone = wait_until(lambda: asked.disconnected_at, "the request ends", 5)
-    assert _epoch(gone) - pressed / 1000 < 0.2
+    wait_until(lambda: asked.disconnected_at, "the request ends")  # how soon: `python -m bench stopping`
     expect(answers(chat)).to_contain_text("stopped")
     scripted.script("whole", when="endless")
     answers(chat).get_by_role("button", name="Retry").click()
@@ -422,8 +418,3 @@ def _overlap(one: dict[str, float], other: dict[str, float]) -> bool:
         and one["y"] < other["y"] + other["height"]
         and other["y"] < one["y"] + one["height"]
     )
-
-
-def _epoch(moment: float) -> float:
-    """Return the time since 1970 of a moment of this machine's monotonic clock."""
-    return time.time() - time.monotonic() + moment

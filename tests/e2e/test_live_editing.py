@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -272,11 +271,9 @@ def test_both_see_an_answer_once_as_it_comes_and_either_can_stop_it(
         expect(said).to_have_count(1)
         length = len(said.inner_text())
         wait_until(lambda said=said, length=length: len(said.inner_text()) > length, "more of it comes", 10)
-    pressed_at = time.monotonic()
     chats[0 if who == "asker" else 1].locator(STOP).click()
     asked = questions(scripted, "endless")
-    ended_at = wait_until(lambda: asked[0].disconnected_at, "the request ends", 10)
-    assert ended_at - pressed_at < 1
+    wait_until(lambda: asked[0].disconnected_at, "the request ends")
     for chat in chats:
         expect(answers(chat)).to_have_count(1)
         expect(answers(chat)).to_contain_text("stopped")

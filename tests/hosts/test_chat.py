@@ -142,10 +142,8 @@ async def test_stopping_ends_the_request_and_keeps_what_came(chat: ChatClient, l
     local.script("tick ", when="Go on", forever=True, delay_ms=5)
     id = await chat.send("Go on", metadata=model(LOCAL))
     await chat.until(lambda: chat.answers() and "tick tick" in chat.answers()[0]["body"], "the answer goes on")
-    pressed = time.monotonic()
     assert await chat.stop() == 200
-    gone = await eventually(lambda: local.asked[-1].disconnected_at, "the model's reader has gone")
-    assert gone - pressed < 0.2
+    await eventually(lambda: local.asked[-1].disconnected_at, "the model's reader has gone")
     answer = await chat.answered(id)
     assert answer["body"].startswith("tick tick")
     assert answer["body"].endswith("*— Stopped.*")

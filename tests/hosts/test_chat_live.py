@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 import aiohttp
@@ -62,12 +61,10 @@ async def test_stopping_ends_the_request_and_keeps_what_came(live_server: Server
     async with live_chat(live_server, "stop.chat") as client:
         id = client.send("Go on", metadata=LOCAL)
         await client.until(lambda: client.answers() and "tick tick" in client.answers()[0]["body"], "it goes on")
-        pressed = time.monotonic()
         await _stop(live_server, client)
         async with asyncio.timeout(60):
             while local.asked[-1].disconnected_at is None:
                 await asyncio.sleep(0.01)
-        assert local.asked[-1].disconnected_at - pressed < 0.2
         answer = await client.answered(id)
         assert answer["body"].endswith("*— Stopped.*")
         assert about(answer)["stopped"] is True

@@ -153,8 +153,8 @@ def test_a_terminal_has_the_same_and_the_sdk_works_there(governed: Server) -> No
     assert "AIDP_TEST_PLAIN=kept" in screen
     assert "SECRET" not in screen
     assert governed.token not in screen
-    code = "import openai; print('LIS' + 'TED', [m.id for m in openai.OpenAI().models.list()][0])"
-    assert "LISTED auto" in in_terminal(governed, f'{sys.executable} -c "{code}"', "LISTED")
+    code = "import openai; print('LIS' + 'TED', [m.id for m in openai.OpenAI().models.list()][0], 'TOGE' + 'THER')"
+    assert "LISTED auto TOGETHER" in in_terminal(governed, f'{sys.executable} -c "{code}"', "TOGETHER")
 
 
 def test_a_kernel_keeps_it_over_a_restart(governed: Server) -> None:
