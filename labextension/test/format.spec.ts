@@ -110,6 +110,11 @@ describe('times', () => {
     expect(format.ago(at(seconds), now)).toBe(words);
   });
 
+  it('says it as a part of a sentence', () => {
+    expect(format.agoInWords(at(0), now)).toBe('just now');
+    expect(format.agoInWords(at(-180), now)).toBe('3 min ago');
+  });
+
   it.each([
     [-5, '1 s'],
     [45, '45 s'],

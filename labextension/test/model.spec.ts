@@ -1,3 +1,4 @@
+import { PageConfig } from '@jupyterlab/coreutils';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { AiApi } from '../src/ai/api';
@@ -102,6 +103,18 @@ describe('AiModel', () => {
     expect(model.reachable).toBe(false);
     expect(text()).toBe('◆ no model — start Ollama or add a key');
     expect(sentence(model)).toBe('No model can be reached. Start Ollama.');
+  });
+
+  it('sends whoever is on a hub to its admin, since its models are not theirs', async () => {
+    const { model, world, text } = setup();
+    world.decision = NONE;
+    await model.refresh();
+    PageConfig.setOption('hubPrefix', '/hub/');
+    try {
+      expect(text()).toBe('◆ no model — ask your hub’s admin');
+    } finally {
+      PageConfig.setOption('hubPrefix', '');
+    }
   });
 
   it('says what to do when the last model broke off and none is left', () => {

@@ -16,7 +16,7 @@ WEB = {"tornado", "jupyter_server", "jupyterhub", "jupyter_core", *CHAT}
 # Who may know a web framework: the hosts, the routes, and the one place that turns errors into a status.
 MODULES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.rglob("*.py"))
 MAY_KNOW_WEB = {"app.py", "kernels.py", "hubservice.py", "core/web.py", "core/streamed.py", "cli.py"} | {
-    module for module in MODULES if module.endswith("/routes.py")
+    module for module in MODULES if module.endswith("routes.py")
 }
 # Who may know jupyter-ai's chat: the adapters between it and the chat's service.
 MAY_KNOW_CHAT = {f"ai/chats/{name}.py" for name in ("persona", "manager", "reply")}

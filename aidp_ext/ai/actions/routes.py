@@ -11,8 +11,8 @@ from aidp_ext.ai import contract, dialect
 from aidp_ext.ai.actions import wire
 from aidp_ext.ai.actions.job import TASKS
 from aidp_ext.ai.actions.service import ActionService
+from aidp_ext.ai.base_routes import ANSWERING, AiApi
 from aidp_ext.ai.models import Privacy
-from aidp_ext.ai.routes import ANSWERING, AiApi
 from aidp_ext.ai.rules import STRICTNESS
 from aidp_ext.core.errors import (
     Conflict,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from aidp_ext.ai.base_routes import AiApi
 from aidp_ext.ai.context.service import ContextService
 from aidp_ext.ai.context.wire import ContextQuestion, ContextSaid, ItemSaid
-from aidp_ext.ai.routes import AiApi
 from aidp_ext.core.web import Route, endpoint
 
 _EXAMPLE = {

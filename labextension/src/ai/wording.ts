@@ -1,3 +1,4 @@
+import { PageConfig } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { AiState, IAiModel } from './tokens';
@@ -84,6 +85,9 @@ function line(model: Known, trans: TranslationBundle): string {
       }
       if (error) {
         return trans.__('no AI — aidp is not running in the server');
+      }
+      if (PageConfig.getOption('hubPrefix')) {
+        return trans.__('no model — ask your hub’s admin');
       }
       switch (mode) {
         case 'local':

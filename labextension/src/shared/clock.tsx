@@ -45,11 +45,13 @@ export function Ago(props: {
   readonly time: string;
   readonly clock: Clock;
   readonly format: Format;
+  /** As a part of a sentence: "2 min ago" in place of "2 min". */
+  readonly inWords?: boolean;
 }): React.ReactElement {
-  const { time, clock, format } = props;
+  const { time, clock, format, inWords } = props;
   // Painted anew only when the words change, not at each tick.
   const words = React.useSyncExternalStore(clock.subscribe, () =>
-    format.ago(time)
+    inWords ? format.agoInWords(time) : format.ago(time)
   );
   return (
     <time dateTime={time} title={format.absolute(time)}>

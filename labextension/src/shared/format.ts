@@ -82,6 +82,14 @@ export class Format {
     return s < 2 ? this._trans.__('now') : this._span(s);
   }
 
+  /** How long ago, as a part of a sentence. */
+  agoInWords(time: string, now = Date.now()): string {
+    const s = Math.floor((now - Date.parse(time)) / 1000);
+    return s < 2
+      ? this._trans.__('just now')
+      : this._trans.__('%1 ago', this._span(s));
+  }
+
   /** How long until then, in one unit. */
   until(time: string, now = Date.now()): string {
     const s = Math.max(1, Math.ceil((Date.parse(time) - now) / 1000));

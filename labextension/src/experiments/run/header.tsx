@@ -175,6 +175,7 @@ function State({ run }: { readonly run: IRunDetail }): React.ReactElement {
             time={new Date(run.start_ms).toISOString()}
             clock={clock}
             format={format}
+            inWords
           />
         </span>
       )}
