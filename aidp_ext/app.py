@@ -287,6 +287,9 @@ class AidpApp(ExtensionApp):
         self.settings["aidp_gpus"] = self.gpus
         self.personas.confine(allow_workspace=self.allow_workspace_personas)
         self.settings["aidp_routes"] = ROUTES
+        # Each load of Lab's page would run Node twice, to look for extensions in source that wait to be built: they
+        # come built since Lab 3. Whoever has one asks for the check in labconfig/page_config.json, which comes before.
+        self.settings.setdefault("page_config_data", {}).setdefault("buildCheck", False)
 
     def _initialize_git(self, workspace: Path | None) -> None:
         config = GitConfig(parent=self)

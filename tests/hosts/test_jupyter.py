@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from typing import Any
 
 import aiohttp
@@ -312,3 +313,17 @@ async def test_nothing_secret_is_in_the_log(server: Server, client: aiohttp.Clie
     assert server.token not in log
     assert USER["content"] not in log
     assert "Traceback" not in log
+
+
+# --- Lab's page ---
+
+
+async def test_a_load_of_labs_page_runs_no_node(server: Server) -> None:
+    async with (
+        aiohttp.ClientSession(headers=server.headers) as session,
+        session.get(f"{server.url}lab") as response,
+    ):
+        page = await response.text()
+    found = re.search(r'<script id="jupyter-config-data" type="application/json">(.*?)</script>', page, re.DOTALL)
+    assert found is not None
+    assert json.loads(found[1])["buildCheck"] is False

@@ -178,6 +178,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _init_server=init_server,
         _await_server_up_or_die=lambda port: wait_until_it_answers(f"http://{LOCALHOST}:{MLFLOW}/health"),
         _send_rest_tracking_post_request=post,
+        get_safe_port=get_safe_port,
     )
 
 
@@ -230,11 +231,14 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     import mlflow
 
     monkeypatch.chdir(tmp_path)
+    before = set(os.environ)
     yield
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
     mlflow.tracking.fluent._active_experiment_id = None
+    for name in os.environ.keys() - before:  # MLflow tells its children so which experiment is chosen
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

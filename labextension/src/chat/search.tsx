@@ -99,6 +99,13 @@ function Search({
       abort.abort();
     };
   }, [words, asked]);
+  const field = React.useRef<HTMLInputElement>(null);
+  React.useLayoutEffect(() => {
+    // The line that had the keyboard is not among what was found last.
+    if (document.activeElement === document.body) {
+      field.current?.focus();
+    }
+  }, [chats]);
 
   const lines = (chats ?? []).flatMap<ILine>(chat => [
     {
@@ -156,6 +163,7 @@ function Search({
   return (
     <div className="jp-AidpChats-frame" onKeyDown={moved}>
       <input
+        ref={field}
         type="search"
         autoFocus
         className="jp-AidpField"
