@@ -121,11 +121,19 @@ def running(command: list[str], environment: Mapping[str, str]) -> Iterator[subp
         process.wait()
 
 
-def launch_server(host: str, port: str, database: str, root: str, artifacts: str) -> subprocess.Popen[bytes]:
+class Launched(subprocess.Popen[bytes]):
+    """A program that ends with the block, where there is one: newer ones of the tests have one, older ones have not."""
+
+    def __exit__(self, *_: Any) -> None:
+        kill_process_tree(self.pid)
+        self.wait()
+
+
+def launch_server(host: str, port: str, database: str, root: str, artifacts: str) -> Launched:
     """Start MLflow's own server, as the function of this name in the tests of artifacts does."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(MLFLOW), "--workers", "1"]
     command += ["--backend-store-uri", database, "--default-artifact-root", root, "--artifacts-destination", artifacts]
-    process = subprocess.Popen(
+    process = Launched(
         command, env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, start_new_session=True
     )
     wait_until_it_answers(f"http://{LOCALHOST}:{MLFLOW}/health")
