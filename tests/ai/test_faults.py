@@ -147,7 +147,7 @@ async def read(answer: Answer) -> None:
 async def until(condition: Callable[[], Any], what: str) -> None:
     """Wait until something comes true."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.005)
     except TimeoutError:

@@ -391,7 +391,7 @@ async def test_a_pull_that_nobody_answers() -> None:
 
 
 async def test_leaving_a_pull_ends_it(ollama: Ollama, api: OllamaApi) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async with aclosing(ollama.pull("llama3.2")) as steps:
             async for _ in steps:
                 break
@@ -403,7 +403,7 @@ async def test_cancelling_a_pull_ends_it(ollama: Ollama, api: OllamaApi) -> None
         async for _ in ollama.pull("llama3.2"):
             pass
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         task = asyncio.create_task(pull())
         await api.pulling.wait()
         task.cancel()

@@ -182,7 +182,7 @@ async def test_a_stream_that_falls_silent_ends_with_a_timeout(make: Make, record
     assert answer.events is not None
     received = []
     with pytest.raises(UpstreamTimeout, match="fell silent"):
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(60):
             async for chunk in answer.events:
                 received.append(chunk)
     assert b"".join(received) == event("Pen")
@@ -229,7 +229,7 @@ async def test_an_answer_that_nobody_reads_holds_no_connection(make: Make, upstr
     answer = await ask(make(), "openai/forever", stream=True)
     assert answer.events is not None
     await answer.events.aclose()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         while not upstream.aborted:
             await asyncio.sleep(0.005)
 
@@ -532,7 +532,7 @@ async def test_a_whole_route_names_one_model_and_a_bare_name_the_nearest(make: M
 
 async def test_a_server_that_drips_holds_up_nobody_for_long(make: Make, upstream: Upstream) -> None:
     service = make(local_openai_base_url=f"{upstream.url}/drip/v1", probe_timeout_s=0.5)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert (await ask(service, "openai/good")).route == "openai/good"
     assert {s.name: s.state for s in await service.providers()}["local"] is State.ERROR
 
@@ -542,7 +542,7 @@ async def test_a_failed_server_is_asked_again_behind_the_next_requests_back(make
     with pytest.raises(UpstreamRejected):
         await ask(service, "openai/broken")
     upstream.list_hangs = True  # who waited for the new look would wait five seconds
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(4):
         await ask(service, "openai/good")
 
 
@@ -557,10 +557,10 @@ async def test_going_offline_cuts_what_streams_from_the_cloud(make: Make, upstre
     answer = await ask(service, "openai/forever", stream=True)
     assert answer.events is not None
     with pytest.raises(UpstreamIncomplete):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             async for _ in answer.events:
                 service.set_mode(Mode.OFFLINE, ANA)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         while not upstream.aborted:
             await asyncio.sleep(0.005)
 

@@ -109,7 +109,7 @@ def assert_gone(pid: int) -> None:
     def gone() -> bool:
         return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
-    wait_until(gone, f"process {pid} ends", 5)
+    wait_until(gone, f"process {pid} ends")
 
 
 async def test_a_line_without_end_comes_in_parts() -> None:

@@ -139,7 +139,7 @@ def save(page: Page, file: Path) -> dict[str, Any]:
         except ValueError:
             return None  # it is being written
 
-    return wait_until(saved, "the notebook is on the disk", 30)
+    return wait_until(saved, "the notebook is on the disk")
 
 
 def set_width(page: Page, width: int) -> None:

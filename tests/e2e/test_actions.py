@@ -254,7 +254,7 @@ def test_all_of_it_works_with_the_keyboard_alone(scripted_lab: Server, scripted:
     frame(page, "asking").wait_for()
     expect(frame(page).get_by_role("button", name="Stop")).to_be_focused()
     held = frame(page, "reviewing")
-    wait_until(lambda: scripted.release() or held.count(), "the rest has come", 20)
+    wait_until(lambda: scripted.release() or held.count(), "the rest has come")
     reviewed(page)
     expect(frame(page).get_by_role("button", name="Accept", exact=True)).to_be_focused()
     page.keyboard.press("Alt+ArrowDown")
@@ -296,18 +296,18 @@ def test_a_cell_deleted_while_its_answer_comes_ends_the_request(
     notebook = open_notebook(page, scripted_lab, "gone.ipynb", [MEAN, "1"])
     command(page, "aidp:optimize")
     frame(page, "asking").wait_for()
-    wait_until(lambda: scripted.chats and scripted.chats[0].first_byte_at, "the answer has begun", 10)
+    wait_until(lambda: scripted.chats and scripted.chats[0].first_byte_at, "the answer has begun")
     command(page, "notebook:delete-cell")
     expect(notebook.locator(".jp-Cell")).to_have_count(1)
     expect(frame(page)).to_have_count(0)
-    wait_until(lambda: scripted.chats[0].disconnected_at, "the request has ended", 10)
+    wait_until(lambda: scripted.chats[0].disconnected_at, "the request has ended")
     assert text(page) == "1"
     # The same where the notebook is closed.
     command(page, "aidp:explain")
-    wait_until(lambda: len(scripted.chats) == 2 and scripted.chats[1].first_byte_at, "the answer has begun", 10)
+    wait_until(lambda: len(scripted.chats) == 2 and scripted.chats[1].first_byte_at, "the answer has begun")
     page.evaluate("() => { const { context } = jupyterapp.shell.currentWidget; return context.save(); }")
     command(page, "application:close")
-    wait_until(lambda: scripted.chats[1].disconnected_at, "the request has ended", 10)
+    wait_until(lambda: scripted.chats[1].disconnected_at, "the request has ended")
     assert faults(page) == []
 
 
@@ -385,7 +385,7 @@ def test_tests_are_written_accepted_and_run_with_a_click(scripted_lab: Server, s
     press(page, "Close (Esc)")
     assert text(page) == MEAN
     page.get_by_role("button", name="Undo").click()
-    wait_until(lambda: set(scripted_lab.root.rglob("test_*.py")) == before, "the file is taken back", 10)
+    wait_until(lambda: set(scripted_lab.root.rglob("test_*.py")) == before, "the file is taken back")
     assert faults(page) == []
 
 
@@ -434,7 +434,7 @@ def test_a_function_becomes_a_module_with_the_name_that_is_given(
     assert "averages import mean" in text(page)
     assert "def mean" not in text(page)
     page.get_by_role("button", name="Undo").click()
-    wait_until(lambda: not module.parent.exists(), "the file is taken back", 10)
+    wait_until(lambda: not module.parent.exists(), "the file is taken back")
     assert document(page)["json"] == before
     assert faults(page) == []
 

@@ -169,7 +169,7 @@ def test_a_completion_appears_with_why_and_what_left(world: World, panel: Locato
         refresh.click()
         return "Suggestions taken" in sources.inner_text()
 
-    wait_until(counted, "the accepted suggestion is counted", 30)
+    wait_until(counted, "the accepted suggestion is counted")
     shoot(page, "panel-sources")
     assert errors_of_ours(page) == []
 
@@ -223,7 +223,7 @@ def test_a_model_is_pulled_and_a_pull_is_cancelled(world: World, panel: Locator,
     shoot(page, "panel-pull")
     ollama.get_by_role("button", name="Cancel").click()
     field.wait_for()
-    wait_until(world.ollama.left.is_set, "the download is given up", 20)
+    wait_until(world.ollama.left.is_set, "the download is given up")
 
     world.ollama.pull = [{"error": "pull model manifest: file does not exist"}]
     field.fill("no-such-model")

@@ -282,7 +282,7 @@ def test_a_chat_in_a_folder_is_found_and_goes_on_there(beside: Page, scripted_la
     say(chat, "And what is it?")
     wait_for_cost(chat, 1)
     assert len(questions(scripted, "And what is it?")) == 1
-    wait_until(lambda: "And what is it?" in file.read_text(), "the chat is saved where it was", 10)
+    wait_until(lambda: "And what is it?" in file.read_text(), "the chat is saved where it was")
     assert files(scripted_lab) == before
 
 

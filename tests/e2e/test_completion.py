@@ -159,7 +159,7 @@ def test_next_gives_another_suggestion(notebook: Page, scripted: Scripted) -> No
         notebook.keyboard.press(NEXT)  # goes round among those that have come
         return shown(notebook) == "max(values)"
 
-    wait_until(third, "the third is shown", 20)
+    wait_until(third, "the third is shown")
     notebook.keyboard.press(ALL)
     assert source(notebook, 1) == "result = max(values)"
 

@@ -96,7 +96,7 @@ def test_an_accepted_change_is_there_once_for_both_and_one_undo_takes_it_back(pa
         expect(code_cell(one, 0).locator(".jp-OutputArea-output")).to_have_text("6")
         expect(fix_button(one)).to_have_count(0)
         expect(cells(one)).to_have_count(2)
-    wait_until(lambda: "total += x" in file.read_text(), "the notebook is saved by itself", 30)
+    wait_until(lambda: "total += x" in file.read_text(), "the notebook is saved by itself")
     assert file.read_text().count("total += x") == 1
     code_cell(page, 0).locator(".jp-InputArea .cm-content").click()
     page.keyboard.press("Control+z")
@@ -153,12 +153,12 @@ def test_a_cell_that_another_deletes_takes_its_answer_along(pair: Pair, scripted
     page, other, _ = pair
     scripted.script(fenced("x = 1 # again\n"), kind="chat", forever=True, delay_ms=20)
     command(page, "aidp:optimize")
-    wait_until(lambda: scripted.chats and scripted.chats[0].first_byte_at, "the answer has begun", 10)
+    wait_until(lambda: scripted.chats and scripted.chats[0].first_byte_at, "the answer has begun")
     command(other, "notebook:delete-cell")
     for one in (page, other):
         expect(cells(one)).to_have_count(1)
     expect(frame(page)).to_have_count(0)
-    wait_until(lambda: scripted.chats[0].disconnected_at, "the request has ended", 10)
+    wait_until(lambda: scripted.chats[0].disconnected_at, "the request has ended")
     both_have((page, other), "print('after')")
 
 
@@ -247,7 +247,7 @@ def test_one_answer_comes_to_one_question_in_a_new_chat(collab_lab: Server, scri
         title = page.locator(".jp-chat-sidepanel-widget-title")
         expect(title).to_have_text(re.compile(rf"(^|/){name}$"))
         # the chat before it may still be seen below its title
-        wait_until(lambda words=words: questions(scripted, words), "the question arrives", 30)
+        wait_until(lambda words=words: questions(scripted, words), "the question arrives")
         wait_for_cost(page.locator(PANEL), 1)
     assert [len(questions(scripted, words)) for words in asked] == [1] * 5
     expect(answers(page.locator(PANEL))).to_have_count(1)
@@ -270,7 +270,7 @@ def test_both_see_an_answer_once_as_it_comes_and_either_can_stop_it(
         said = chat.locator(".jp-chat-rendered-message").filter(has_text="Once upon a time.")
         expect(said).to_have_count(1)
         length = len(said.inner_text())
-        wait_until(lambda said=said, length=length: len(said.inner_text()) > length, "more of it comes", 10)
+        wait_until(lambda said=said, length=length: len(said.inner_text()) > length, "more of it comes")
     chats[0 if who == "asker" else 1].locator(STOP).click()
     asked = questions(scripted, "endless")
     wait_until(lambda: asked[0].disconnected_at, "the request ends")

@@ -54,7 +54,7 @@ def test_chat_streams_an_answer_and_stop_frees_the_model(llama_lab: Server, serv
     )
     chat.locator(STOP).click()
     expect(answers(chat)).to_contain_text("stopped")
-    wait_until(lambda: is_free(served), "llama.cpp is free again", 2)
+    wait_until(lambda: is_free(served), "llama.cpp is free again")
     assert len(last.inner_text()) < TOKENS
     say(chat, "And a product?")
     expect(answers(chat).nth(1)).to_contain_text("$", timeout=60_000)  # a slow machine takes long for the whole
@@ -76,7 +76,7 @@ def test_explain_streams_prose_and_stop_frees_the_model(llama_lab: Server, serve
     page.wait_for_function("() => document.querySelector('.jp-AidpAction-frame')?.innerText.length > 200")
     press(page, "Stop")
     expect(frame(page, "answered")).to_contain_text("Stopped.")
-    wait_until(lambda: is_free(served), "llama.cpp is free again", 2)
+    wait_until(lambda: is_free(served), "llama.cpp is free again")
     expect(frame(page)).to_contain_text("context: 2 cells")
     shoot(page, "llama-explain")
     press(page, "Close (Esc)")

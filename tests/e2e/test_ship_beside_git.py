@@ -83,7 +83,7 @@ def test_a_lab_whose_user_never_ships_runs_no_git_of_ours(desk: Desk, page: Page
     assert any(line.startswith("status ") for line in theirs)
     command(page, "docmanager:save")
     page.locator(".jp-git-toolbarRefresh button").click()
-    wait_until(lambda: len(calls(desk)) > len(theirs), "jupyterlab-git looked again", 30)
+    wait_until(lambda: len(calls(desk)) > len(theirs), "jupyterlab-git looked again")
     assert not [line for line in calls(desk) if line.startswith("--no-pager")]
 
 
@@ -131,7 +131,7 @@ def test_what_one_of_them_commits_the_other_shows(desk: Desk, page: Page) -> Non
     git.get_by_text("prep.py").first.hover()
     git.get_by_title("Stage this change").first.click()
     git.get_by_role("button", name="Commit", exact=True).click()
-    wait_until(lambda: desk.repo("log", "-1", "--format=%s") == "Four, by Git", "its commit", 30)
+    wait_until(lambda: desk.repo("log", "-1", "--format=%s") == "Four, by Git", "its commit")
     command(page, "aidp:open-ship-panel")
     expect(ship).to_contain_text("↑1", timeout=20_000)
     expect(ship).to_contain_text("Nothing has changed since the last commit.")

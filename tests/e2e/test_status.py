@@ -89,6 +89,6 @@ def test_a_model_server_that_stops_in_midstream_disturbs_no_typing(
         ghost(page).wait_for()
         page.keyboard.press("Escape")
         page.keyboard.type("3")
-        wait_until(lambda: upstream.aborted, "the stream is aborted upstream", 20)
+        wait_until(lambda: upstream.aborted, "the stream is aborted upstream")
         # the browser itself reports each refused request; of ours there is nothing
         assert [text for text in page.errors if "503 (Service Unavailable)" not in text] == []  # type: ignore[attr-defined]

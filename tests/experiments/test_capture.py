@@ -355,6 +355,6 @@ async def test_a_patch_keeps_its_lines_and_its_binary_files(tmp_path: Path) -> N
 
 
 async def _until(condition: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)

@@ -171,6 +171,6 @@ def failed(job: ShipJob) -> str:
 
 async def until(true: Any) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.01)

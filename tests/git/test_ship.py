@@ -195,7 +195,7 @@ async def test_who_stops_watching_stops_nothing(ana: Desk) -> None:
         job = await ana.service.job("titanic")
         return job is not None and job.state == "done"
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await is_over():
             await asyncio.sleep(0.02)
     assert "main" in ana.server.branches(NAME)
@@ -208,7 +208,7 @@ async def test_a_push_holds_up_nothing_in_another_repository(ana: Desk) -> None:
     ana.server.gate.clear()
     shipping = asyncio.create_task(ana.ship())
     await until(ana.server.reached.is_set)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         (ana.root / "other" / "o.py").write_text("2\n")
         state = await ana.service.stage("other", ["o.py"], True)
         assert state.changes[0].staged == "yes"

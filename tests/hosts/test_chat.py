@@ -96,7 +96,7 @@ async def chat(chat_server: Server, request: pytest.FixtureRequest) -> AsyncIter
         yield client
 
 
-async def eventually(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
+async def eventually(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     async with asyncio.timeout(seconds):
         while not (found := condition()):
             await asyncio.sleep(0.01)
@@ -396,7 +396,7 @@ async def test_what_the_front_end_told_is_told_on_by_its_id(chat_server: Server,
 
 async def test_a_message_that_wants_nothing_told_is_sent_alone(chat_server: Server, local: Scripted) -> None:
     async with chatting(chat_server, "off.chat") as client:
-        async with asyncio.timeout(20):  # it is found by its words, once the workspace was looked through
+        async with asyncio.timeout(60):  # it is found by its words, once the workspace was looked through
             while not local.asked or "a wading bird" not in prompt(local.asked[-1]):
                 await client.ask("What does heron do?", metadata=model(LOCAL))
         off = {**model(LOCAL), "aidp": {"context": None, "off": True}}
@@ -475,7 +475,7 @@ async def test_a_mention_that_cannot_be_told_is_said(chat: ChatClient, local: Sc
 
 async def test_the_picker_has_auto_first_then_the_models_with_their_places(chat_server: Server) -> None:
     async with states(chat_server) as told, chatting(chat_server, "picker.chat") as client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 state = await told.get()
                 models = state.get("model", {}).get("options", [])
@@ -518,7 +518,7 @@ async def test_a_browser_that_comes_later_is_told_commands_privacy_and_usage(
 ) -> None:
     async with chatting(chat_server, "later.chat") as client:
         await client.ask("Hello", metadata={**model(CLOUD), "settings": {"privacy": "redact"}})
-        async with states(chat_server) as told, chatting(chat_server, "later.chat"), asyncio.timeout(20):
+        async with states(chat_server) as told, chatting(chat_server, "later.chat"), asyncio.timeout(60):
             while True:
                 state = await told.get()
                 if state["chat_id"] == client.id and "slash_commands" in state:

@@ -212,7 +212,7 @@ async def test_a_server_that_is_killed_leaves_all_in_order(
 
     survivor = Ledger(url, lease_s=0.3)
     await survivor.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while rows(url, "SELECT id FROM ai_reservation"):
             await survivor.flush()
             await asyncio.sleep(0.02)

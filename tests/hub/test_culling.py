@@ -240,7 +240,7 @@ async def test_work_is_told_to_jupyter_which_tells_the_hub_and_only_where_there_
         busy = Busy(server, SETTINGS)
         busy.start()
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not server.web_app.settings["last_activity_times"]:
                     await asyncio.sleep(0.01)
         finally:

@@ -314,10 +314,10 @@ def test_who_leaves_a_team_loses_its_experiments(people, eves):
     ada, bo = people["ada"], people["bo"]
     assert ada.open("hub/api/groups/fish/users", body={"users": ["bo"]}, method="DELETE").status == 200
     try:
-        wait_until(lambda: reads(bo, *eves) == set(), "the change holds", 20)
+        wait_until(lambda: reads(bo, *eves) == set(), "the change holds")
     finally:
         assert ada.open("hub/api/groups/fish/users", body={"users": ["bo"]}).status == 200
-    wait_until(lambda: reads(bo, *eves) == ALL, "that change holds too", 20)
+    wait_until(lambda: reads(bo, *eves) == ALL, "that change holds too")
 
 
 def test_a_token_that_was_taken_back_reaches_nothing(hub, people, anas):
@@ -326,7 +326,7 @@ def test_a_token_that_was_taken_back_reaches_nothing(hub, people, anas):
     who = Browser(hub.url, token["token"])
     assert call(who, "runs/get", run_id=anas[1]).status == 200
     assert people["ana"].open(f"hub/api/users/ana/tokens/{token['id']}", method="DELETE").status == 204
-    wait_until(lambda: call(who, "runs/get", run_id=anas[1]).status == 401, "it is known no more", 20)
+    wait_until(lambda: call(who, "runs/get", run_id=anas[1]).status == 401, "it is known no more")
     for nobody in (Browser(hub.url), Browser(hub.url, "nonsense")):
         assert call(nobody, "runs/get", run_id=anas[1]).status == 401
         assert nobody.open(f"{SERVICE}mlflow/").status in (200, 401), "a person gets to the hub's sign-in"
@@ -572,7 +572,7 @@ def test_a_service_that_is_gone_is_said_so_and_found_again(hub, people, anas, ke
 
     service = hub.find("aidp_ext.hubservice")
     service.kill()
-    wait_until(lambda: not service.is_running() or service.status() == psutil.STATUS_ZOMBIE, "it is gone", 20)
+    wait_until(lambda: not service.is_running() or service.status() == psutil.STATUS_ZOMBIE, "it is gone")
     answer = asked()
     error = answer.json()["error"]
     assert (answer.status, error["code"]) == (503, "unavailable"), error

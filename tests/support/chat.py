@@ -50,7 +50,7 @@ class ChatClient:
         elif said["action"] == "writing":
             self.writing.append(said["state"])
 
-    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         """Return what ``condition`` gives as soon as it is true."""
         try:
             async with asyncio.timeout(seconds), self._news:
@@ -124,6 +124,6 @@ async def chatting(server: Server, path: str, *, is_ready: bool = True) -> Async
 
 
 async def _found(client: ChatClient) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await client.stop() == 404:
             await asyncio.sleep(0.02)

@@ -81,7 +81,7 @@ class LiveChat:
         self._messages.append(Map({**said, **more}))
         return id
 
-    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+    async def until(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
         try:
             async with asyncio.timeout(seconds), self._news:
                 while not (found := condition()):

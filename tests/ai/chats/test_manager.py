@@ -51,7 +51,7 @@ async def answered(chat: YChat, root: Path, *later: dict[str, Any], also: Messag
         manager.on_chat_message(chat.get_id(), also)
     probe = message("probe", raw_time=True)
     chat.ymessages.append(Map(probe))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         # answers come one after the other, in the order of the messages
         while "probe" not in (found := _answers(chat)):
             await asyncio.sleep(0.01)
