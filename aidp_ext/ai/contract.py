@@ -232,6 +232,8 @@ class RouteSaid(Chosen):
     task: Task
     loaded: bool | None
     loading_since: Time | None
+    from_gateway: bool
+    """Whether the models are those of a hub's gateway, where only its admin adds one."""
     offers: list[ChoiceSaid]
     refused: list[ChoiceSaid]
 

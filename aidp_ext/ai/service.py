@@ -215,6 +215,11 @@ class AiService:
         verdict = self.rules.judge(request.privacy, request.paths)
         return await self._dispatcher.route(replace(request, privacy=forbidding(verdict)), caller)
 
+    @property
+    def has_gateway(self) -> bool:
+        """Whether the models are those of a hub's gateway."""
+        return "gateway" in self._catalog.providers
+
     def next_step(self) -> str:
         """Return what somebody can do where no model answers."""
         return next_step(self._catalog.providers)

@@ -107,6 +107,7 @@ def route(made: Decision, task: Task, ai: AiService, error: AidpError | None) ->
         **chosen(best, error, "no_model"),
         "loaded": best.offer.loaded if best is not None else None,
         "loading_since": ai.loading_since(best.offer.route) if best is not None else None,
+        "from_gateway": ai.has_gateway,
         "offers": [choice(c) for c in made.ranked],
         "refused": [choice(c) for c in made.refused],
     }

@@ -1,4 +1,3 @@
-import { PageConfig } from '@jupyterlab/coreutils';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { AiApi } from '../src/ai/api';
@@ -23,6 +22,7 @@ const LOCAL: IDecision = {
   reason: 'local_first',
   message: 'Completion runs on a local model.',
   loaded: true,
+  from_gateway: false,
   next_step: null,
   offers: [],
   refused: []
@@ -107,14 +107,11 @@ describe('AiModel', () => {
 
   it('sends whoever is on a hub to its admin, since its models are not theirs', async () => {
     const { model, world, text } = setup();
-    world.decision = NONE;
+    world.decision = { ...NONE, from_gateway: true };
     await model.refresh();
-    PageConfig.setOption('hubPrefix', '/hub/');
-    try {
-      expect(text()).toBe('◆ no model — ask your hub’s admin');
-    } finally {
-      PageConfig.setOption('hubPrefix', '');
-    }
+    expect(text()).toBe('◆ no model — ask your hub’s admin');
+    await model.setMode('local');
+    expect(text()).toBe('◆ no model — choose another mode');
   });
 
   it('says what to do when the last model broke off and none is left', () => {

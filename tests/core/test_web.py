@@ -92,7 +92,7 @@ class Working(Api):
     async def post(self) -> None:
         Working.started.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(3600)
         except asyncio.CancelledError:
             Working.cancelled.set()
             raise

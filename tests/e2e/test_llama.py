@@ -37,10 +37,14 @@ def llama_lab(tmp_path_factory: pytest.TempPathFactory, served: str) -> Iterator
         yield server
 
 
-def is_free(served: str) -> bool:
-    """Return whether llama.cpp works for nobody."""
-    with urllib.request.urlopen(f"{served.removesuffix('/v1')}/slots", timeout=10) as answer:
-        return not any(slot["is_processing"] for slot in json.load(answer))
+def was_cut(served: str) -> bool | None:
+    """Return whether the last answer of llama.cpp had more to say when it ended, None while it works for anybody."""
+    with urllib.request.urlopen(f"{served.removesuffix('/v1')}/slots", timeout=60) as answer:
+        slots = json.load(answer)
+    if any(slot["is_processing"] for slot in slots):
+        return None
+    last = max((slot for slot in slots if "id_task" in slot), key=lambda slot: slot["id_task"])
+    return bool(last["next_token"][0]["has_next_token"])
 
 
 def test_chat_streams_an_answer_and_stop_frees_the_model(llama_lab: Server, served: str, page: Page) -> None:
@@ -54,7 +58,8 @@ def test_chat_streams_an_answer_and_stop_frees_the_model(llama_lab: Server, serv
     )
     chat.locator(STOP).click()
     expect(answers(chat)).to_contain_text("stopped")
-    wait_until(lambda: is_free(served), "llama.cpp is free again")
+    wait_until(lambda: was_cut(served) is not None, "llama.cpp is free again")
+    assert was_cut(served)
     assert len(last.inner_text()) < TOKENS
     say(chat, "And a product?")
     expect(answers(chat).nth(1)).to_contain_text("$", timeout=60_000)  # a slow machine takes long for the whole
@@ -76,7 +81,8 @@ def test_explain_streams_prose_and_stop_frees_the_model(llama_lab: Server, serve
     page.wait_for_function("() => document.querySelector('.jp-AidpAction-frame')?.innerText.length > 200")
     press(page, "Stop")
     expect(frame(page, "answered")).to_contain_text("Stopped.")
-    wait_until(lambda: is_free(served), "llama.cpp is free again")
+    wait_until(lambda: was_cut(served) is not None, "llama.cpp is free again")
+    assert was_cut(served)
     expect(frame(page)).to_contain_text("context: 2 cells")
     shoot(page, "llama-explain")
     press(page, "Close (Esc)")
@@ -97,5 +103,5 @@ def test_nonsense_is_no_fix_and_changes_nothing(llama_lab: Server, served: str, 
     press(page, "Close (Esc)")
     settle(page)
     assert file.read_bytes() == on_disk
-    assert is_free(served)
+    assert was_cut(served) is not None
     assert faults(page) == []

@@ -76,5 +76,5 @@ def test_mlflows_own_tests_pass_through_the_proxy_as_they_do_without_it(tmp_path
     if through.failed:
         straight = run(tmp_path / "straight", sorted(through.failed), MLFLOW_TESTS_STRAIGHT="1")
         print("These fail at MLflow itself too:", *sorted(straight.failed), sep="\n")
-        assert not straight.passed, through.said[-8000:]
+        assert through.failed <= straight.failed, through.said[-8000:]  # each was tried, and failed there as well
     assert len(through.passed) >= NEEDED

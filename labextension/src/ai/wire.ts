@@ -51,6 +51,8 @@ export interface IDecision {
   readonly reason: string;
   readonly message: string;
   readonly loaded: boolean | null;
+  /** Whether the models are those of a hub's gateway, where only its admin adds one. */
+  readonly from_gateway: boolean;
   readonly next_step: string | null;
   readonly offers: readonly IOffer[];
   readonly refused: readonly IOffer[];

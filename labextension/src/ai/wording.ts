@@ -1,4 +1,3 @@
-import { PageConfig } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { AiState, IAiModel } from './tokens';
@@ -86,8 +85,10 @@ function line(model: Known, trans: TranslationBundle): string {
       if (error) {
         return trans.__('no AI — aidp is not running in the server');
       }
-      if (PageConfig.getOption('hubPrefix')) {
-        return trans.__('no model — ask your hub’s admin');
+      if (decision?.from_gateway) {
+        return mode === 'local' || mode === 'offline'
+          ? trans.__('no model — choose another mode')
+          : trans.__('no model — ask your hub’s admin');
       }
       switch (mode) {
         case 'local':

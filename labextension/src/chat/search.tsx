@@ -105,7 +105,7 @@ function Search({
     if (document.activeElement === document.body) {
       field.current?.focus();
     }
-  }, [chats]);
+  }, [chats, error]);
 
   const lines = (chats ?? []).flatMap<ILine>(chat => [
     {
