@@ -51,6 +51,7 @@ from aidp_ext.git.credentials import Credentials, HubSignIn
 from aidp_ext.git.routes import ROUTES as GIT_ROUTES
 from aidp_ext.hub.lease_routes import USER_ROUTES as GPU_ROUTES
 from aidp_ext.hub.link import HubGpus
+from aidp_ext.hub.memory_routes import ROUTES as MEMORY_ROUTES
 from aidp_ext.kernels import HIDDEN, KernelAuthorizer, KernelIdentity, Kernels, bears, owner_of
 from aidp_ext.personas import Personas
 from aidp_ext.tracking import Host, Tracking, for_team, team_uri
@@ -96,6 +97,7 @@ ROUTES: tuple[Route, ...] = (
     *CHAT_ROUTES,
     *GIT_ROUTES,
     *GPU_ROUTES,
+    *MEMORY_ROUTES,
     *EXPERIMENT_ROUTES,
     *MLFLOW_ROUTES,
     (r".*", UnknownEndpoint),

@@ -360,9 +360,17 @@ def test_servers_outlive_the_hub_and_are_found_again(team: Team):
     expect(run(page, 0)).to_have_text("('still', 'alice')")
 
 
-def test_a_cell_that_takes_too_much_ends_its_kernel_alone(team: Team):
-    kernel = team.server("alice", "api/kernels", body={"name": "python3"})["id"]
-    remote_kernel.run(team.people["alice"], "alice", kernel, f"block = bytearray({2 * MEMORY_MB} << 20)")
+def test_a_cell_that_takes_too_much_ends_its_kernel_alone_and_the_limit_is_told(team: Team):
+    assert team.server("alice", "aidp/hub/memory") == {"limit": MEMORY_MB << 20, "ended": 0}
+    page = team.windows["alice"]
+    code_cell(page, 0).locator(".cm-content").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(f"block = bytearray({2 * MEMORY_MB} << 20)")
+    page.keyboard.press("Control+Enter")
+    told = page.get_by_text(f"lost its kernel: this server used up its {MEMORY_MB} MB of memory")
+    expect(told.first).to_be_visible()
+    shoot(page, "containers-memory")
+    assert team.server("alice", "aidp/hub/memory")["ended"] == 1
     assert team.container("alice")["State"]["Running"]
     assert team.server("alice", "api/status")["kernels"] >= 1
 

@@ -3,12 +3,14 @@ import '../../style/hub.css';
 
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
+import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { IStatusBar } from '@jupyterlab/statusbar';
 import type { ITranslator } from '@jupyterlab/translation';
 import { nullTranslator } from '@jupyterlab/translation';
 
 import { DOMAIN, NO_ARGUMENTS, createFormat } from '../ai/services';
 import { AidpServer } from '../shared/request';
+import { MemoryNotices } from './memory';
 import { GpuModel } from './model';
 import { Notices } from './notices';
 import { GpuStatus } from './status';
@@ -42,6 +44,23 @@ export async function connect(options: IConnectOptions): Promise<void> {
   await model.watch();
 }
 
+/** Say why a kernel died where it was for want of memory. */
+export async function explainLostKernels(
+  app: JupyterFrontEnd,
+  notebooks: INotebookTracker,
+  translator: ITranslator | null
+): Promise<void> {
+  const trans = (translator ?? nullTranslator).load(DOMAIN);
+  const words = { trans, format: createFormat(translator) };
+  const server = new AidpServer(app.serviceManager.serverSettings, trans);
+  await new MemoryNotices(server, words, toHub(app)).watch(notebooks);
+}
+
+/** What opens the page where the server is stopped and started; null where Lab has no way there. */
+function toHub({ commands }: JupyterFrontEnd): (() => void) | null {
+  return commands.hasCommand(HUB) ? () => void commands.execute(HUB) : null;
+}
+
 function show(
   model: GpuModel,
   { app, statusBar, palette, translator }: IConnectOptions
@@ -49,9 +68,7 @@ function show(
   const { commands } = app;
   const trans = (translator ?? nullTranslator).load(DOMAIN);
   const words = { trans, format: createFormat(translator) };
-  const restart = commands.hasCommand(HUB)
-    ? () => void commands.execute(HUB)
-    : null;
+  const restart = toHub(app);
   const item = new GpuStatus({ model, commands, restart, ...words });
   statusBar.registerStatusItem('aidp-ext:hub', {
     item,

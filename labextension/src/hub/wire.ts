@@ -34,3 +34,11 @@ export interface IPlace {
   readonly position: number;
   readonly turn_ms: number | null;
 }
+
+/** `hub/memory`: of this server. */
+export interface IMemory {
+  /** In bytes; null where there is none. */
+  readonly limit: number | null;
+  /** How many of its processes the system has ended for want of memory. */
+  readonly ended: number;
+}

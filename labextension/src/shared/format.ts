@@ -56,6 +56,11 @@ export class Format {
     return this._scaled(value, 1000, ['B', 'kB', 'MB', 'GB', 'TB'], ' ');
   }
 
+  /** A size of memory, as hubs and machines sell it: `640 MB`, `4 GB` of 1024³ bytes. */
+  memory(value: number): string {
+    return this._scaled(value, 1024, ['B', 'kB', 'MB', 'GB', 'TB'], ' ');
+  }
+
   /** A context length in tokens, as models are sold: `8k` is 8192 of them, `128k` is 131,072 or 128,000. */
   context(tokens: number): string {
     const step = tokens % 1000 !== 0 && tokens % 1024 === 0 ? 1024 : 1000;
