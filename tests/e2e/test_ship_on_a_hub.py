@@ -16,13 +16,14 @@ from typing import ClassVar
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.lab_page import code_cell, save, shoot, wait_for_lab
+from tests.e2e.lab_page import code_cell, shoot, wait_for_lab
 from tests.hub.process import Hub
 from tests.support.exchange import Exchange
 from tests.support.git_http import GitHttpServer
 from tests.support.github_api import GithubApi
 from tests.support.github_sign_in import CLIENT_ID, GithubSignIn
 from tests.support.lab import Cell, write_notebook
+from tests.support.processes import wait_until
 from tests.support.scripted import Scripted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -176,11 +177,23 @@ def add_picture(notebook: Path, cell: int) -> None:
 
 
 def write(page: Page, cell: int, text: str, file: Path) -> None:
-    """Let a code cell hold this text, and save."""
+    """Let a code cell hold this text, and wait until the file does: with live editing it is saved by itself.
+
+    A save by the keyboard could still go on when what follows writes the file, and Lab would ask which of them counts.
+    """
     code_cell(page, cell).locator(".cm-content").click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(text)
-    save(page, file)
+
+    def is_saved() -> bool:
+        try:
+            notebook = json.loads(file.read_text())
+        except ValueError:
+            return False  # it is being written
+        codes = [one for one in notebook["cells"] if one["cell_type"] == "code"]
+        return "".join(codes[cell]["source"]) == text
+
+    wait_until(is_saved, "the file has it")
 
 
 def step(ship: Locator, name: str) -> Locator:
