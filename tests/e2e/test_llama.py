@@ -7,9 +7,9 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.e2e.actions_page import document, faults, fix_button, frame, press, settle
+from tests.e2e.actions_page import FRAME, document, faults, fix_button, frame, press, settle
 from tests.e2e.chat_page import STOP, answers, open_chat, say, wait_for_cost
 from tests.e2e.lab_page import command, open_notebook, run, shoot
 from tests.support.jupyter import Server
@@ -47,16 +47,30 @@ def was_cut(served: str) -> bool | None:
     return bool(last["next_token"][0]["has_next_token"])
 
 
+def stop(button: Locator, selector: str, length: int) -> None:
+    """Press the button as soon as the last element of this selector holds more characters than that.
+
+    In the page itself: on a busy machine the model may have said all before a click from outside gets through.
+    """
+    button.evaluate(
+        """async (button, [selector, length]) => {
+            const shown = () => [...document.querySelectorAll(selector)].at(-1)?.innerText.length ?? 0;
+            while (shown() <= length) {
+                await new Promise(requestAnimationFrame);
+            }
+            button.click();
+        }""",
+        [selector, length],
+    )
+
+
 def test_chat_streams_an_answer_and_stop_frees_the_model(llama_lab: Server, served: str, page: Page) -> None:
     open_notebook(page, llama_lab, "chat.ipynb", CELLS)
     chat = open_chat(page, "with llama")
     last = chat.locator(".jp-chat-rendered-message").last
     say(chat, "What is a sum?")
     chat.locator(STOP).wait_for()
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.jp-chat-rendered-message')].at(-1)?.innerText.length > 40"
-    )
-    chat.locator(STOP).click()
+    stop(chat.locator(STOP), ".jp-chat-rendered-message", 40)
     expect(answers(chat)).to_contain_text("stopped")
     wait_until(lambda: was_cut(served) is not None, "llama.cpp is free again")
     assert was_cut(served)
@@ -78,8 +92,7 @@ def test_explain_streams_prose_and_stop_frees_the_model(llama_lab: Server, serve
     page.locator(".jp-CodeCell .cm-content").click()
     before = document(page)
     command(page, "aidp:explain")
-    page.wait_for_function("() => document.querySelector('.jp-AidpAction-frame')?.innerText.length > 200")
-    press(page, "Stop")
+    stop(frame(page, "asking").get_by_role("button", name="Stop", exact=True), FRAME, 200)
     expect(frame(page, "answered")).to_contain_text("Stopped.")
     wait_until(lambda: was_cut(served) is not None, "llama.cpp is free again")
     assert was_cut(served)
