@@ -53,8 +53,8 @@ async def make(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Make]:
             "gateway_url": "",
             "ollama_host": f"{upstream.url}/ollama",
             "local_openai_base_url": "",
-            "read_timeout_s": 0.5,
-            "completion_timeout_s": 0.5,
+            "read_timeout_s": 3.0,
+            "completion_timeout_s": 3.0,
             "mode": "hybrid",
             "monthly_budget_usd": None,
             "allow_local_models": True,
@@ -190,7 +190,7 @@ async def test_a_stream_that_falls_silent_ends_with_a_timeout(make: Make, record
 
 
 async def test_a_reader_that_takes_its_time_is_no_silence_of_the_server(make: Make) -> None:
-    answer = await ask(make(), "openai/forever", stream=True)
+    answer = await ask(make(read_timeout_s=0.5), "openai/forever", stream=True)
     assert answer.events is not None
     events = aiter(answer.events)
     await anext(events)
